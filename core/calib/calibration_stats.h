@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/model/transformer.h"
+#include "core/tensor/matrix.h"
+
+namespace lqer {
+
+// What calibration knows about one activation site (one input x of `features` channels). A value.
+struct SiteStats {
+    std::int64_t tokens = 0;
+    VectorF64 maxMeanAbs;   // LQER: largest per-batch mean of |x_i|; numerics.md B.1
+    VectorF64 sumSquares;   // QERA-approx: sum of x_i^2 over all tokens
+    VectorF64 maxAbs;       // largest |x_i|, for plots
+    MatrixF64 autocorrelation;  // QERA-exact: sum of x^T x over all tokens, (features, features); empty if not collected
+
+    Index features() const { return sumSquares.size(); }
+    // Scale vectors as the official code forms them.
+    VectorF64 lqerScale() const;      // max(s, 1e-4) / sqrt(min s * max s)
+    VectorF64 diagonalScale() const;  // sqrt(sumSquares / tokens)
+    // E[x^T x] = autocorrelation / tokens.
+    MatrixF64 meanAutocorrelation() const;
+};
+
+struct CalibrationOptions {
+    std::int64_t batch = 2;               // windows per batch: LQER's statistic is a maximum over batches
+    bool autocorrelation = true;          // collect R (needed by `exact` and by every output error)
+    std::uint64_t memoryLimit = 0;        // bytes for R matrices and hidden states; 0: no limit. Above it the pass is repeated block by block.
+};
+
+// Statistics with where they came from.
+struct CalibrationStats {
+    std::string model;          // checkpoint fingerprint
+    std::string data;           // TokenWindows::source
+    std::string dataHash;       // TokenWindows::hash
+    std::int64_t windows = 0;
+    std::int64_t windowLength = 0;
+    CalibrationOptions options;
+    std::map<std::string, SiteStats> sites;  // by ActivationSite::name
+
+    // Key of the statistics: changes whenever any number in them may change.
+    std::string key() const;
+};
+
+// Accumulates one site, window after window; feed() in window order.
+class SiteAccumulator {
+public:
+    SiteAccumulator(Index features, const CalibrationOptions &options);
+    // x (tokens, features): one window's input. Batches of options.batch windows are closed automatically; a last partial batch
+    // counts as a batch.
+    void feed(const ConstMatrixRef &x, const TaskContext &context = {});
+    SiteStats finish();
+
+private:
+    void closeBatch();
+    CalibrationOptions m_options;
+    SiteStats m_stats;
+    VectorF64 m_batchAbs;
+    std::int64_t m_batchTokens = 0;
+    std::int64_t m_batchWindows = 0;
+};
+
+// One forward pass over the windows; calls `finished` with each site's statistics as soon as its block is done, so that a caller
+// can store them and let them go. Peak memory: one block's statistics and weights plus hidden states.
+using SiteFinished = std::function<void(const ActivationSite &site, SiteStats stats)>;
+void calibrate(const Transformer &model, const TokenWindows &windows, const CalibrationOptions &options,
+               const SiteFinished &finished, const TaskContext &context);
+
+}  // namespace lqer

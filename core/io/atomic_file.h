@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace lqer {
+
+// The only way this program writes a file: a temporary beside it, write, fsync, rename, fsync of the folder. Until commit()
+// returned, the old file stands untouched; the destructor of an uncommitted one removes the temporary. Source: reliability.md 3.1.
+class AtomicFile {
+public:
+    // expectedSize > 0 reserves the space first, so that a full disk is found before any work is lost.
+    explicit AtomicFile(std::string path, std::uint64_t expectedSize = 0);
+    ~AtomicFile();
+    AtomicFile(const AtomicFile &) = delete;
+    AtomicFile &operator=(const AtomicFile &) = delete;
+
+    // Throws Error(DiskFull | Io) naming the file, the bytes needed and the bytes free.
+    void write(std::span<const std::byte> bytes);
+    void write(std::string_view text);
+    std::uint64_t written() const;
+    void commit();
+
+private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+void writeFileAtomically(const std::string &path, std::span<const std::byte> bytes);
+void writeFileAtomically(const std::string &path, std::string_view text);
+
+// Removes temporaries that a killed process left in `folder` (their process id is part of the name and no longer runs).
+void sweepTemporaries(const std::string &folder);
+
+}  // namespace lqer

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/io/file.h"
+#include "core/tensor/tensor.h"
+
+namespace lqer {
+
+struct TensorInfo {
+    std::string name;
+    DType dtype = DType::F32;
+    Shape shape;
+    std::uint64_t offset = 0;  // of the first byte, from the beginning of the file
+    std::uint64_t bytes = 0;
+};
+
+// One .safetensors file, its header validated by the format's rules and never looser than the reference reader
+// (reliability.md 1 and 4 ST): no duplicate keys, no overlap, no holes, sizes that match dtype x shape.
+class SafetensorsFile {
+public:
+    explicit SafetensorsFile(const std::string &path);
+
+    const std::string &path() const { return m_file->path(); }
+    const std::vector<TensorInfo> &tensors() const { return m_tensors; }  // in the order of the header
+    const TensorInfo *find(std::string_view name) const;
+    const std::map<std::string, std::string> &metadata() const { return m_metadata; }
+    const InputFile &file() const { return *m_file; }
+    Tensor read(const TensorInfo &info) const;
+
+private:
+    std::shared_ptr<const InputFile> m_file;
+    std::vector<TensorInfo> m_tensors;
+    std::map<std::string, std::size_t> m_index;
+    std::map<std::string, std::string> m_metadata;
+};
+
+// Writes tensors in the given order, atomically. Names must be unique.
+void writeSafetensors(const std::string &path, const std::vector<std::pair<std::string, Tensor>> &tensors,
+                      const std::map<std::string, std::string> &metadata = {});
+
+}  // namespace lqer

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "core/task/task_context.h"
+#include "core/tensor/matrix.h"
+
+namespace lqer {
+
+// Products through OpenBLAS (run-time dispatch), split into fixed blocks over the pool: the same bits for any number of
+// threads. Row-major operands with any row stride. Shapes are asserted.
+
+// C = A B            (m,k)(k,n)
+void multiply(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context = {});
+void multiply(const ConstMatrixF64Ref &a, const ConstMatrixF64Ref &b, MatrixF64Ref c, const TaskContext &context = {});
+// C = A B^T          (m,k)(n,k): a linear layer, x W^T
+void multiplyTransposed(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context = {});
+void multiplyTransposed(const ConstMatrixF64Ref &a, const ConstMatrixF64Ref &b, MatrixF64Ref c, const TaskContext &context = {});
+// C = A^T B          (k,m)(k,n)
+void transposedMultiply(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context = {});
+void transposedMultiply(const ConstMatrixF64Ref &a, const ConstMatrixF64Ref &b, MatrixF64Ref c, const TaskContext &context = {});
+// G = X^T X, both triangles filled; computed in X's precision. (tokens, n) -> (n, n)
+void gram(const ConstMatrixRef &x, MatrixRef g, const TaskContext &context = {});
+void gram(const ConstMatrixF64Ref &x, MatrixF64Ref g, const TaskContext &context = {});
+
+}  // namespace lqer

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "core/model/sites.h"
+#include "core/task/task_context.h"
+#include "core/tensor/matrix.h"
+#include "core/tensor/shape.h"
+
+namespace lqer {
+
+// A linear layer as the forward pass uses it: y = x W^T + b, or what a quantized, corrected layer computes instead.
+// Immutable after construction; called from several threads at once.
+class LinearOperator {
+public:
+    virtual ~LinearOperator() = default;
+    // x (tokens, in), y (tokens, out). Rows belong to one window each call.
+    virtual void apply(const ConstMatrixRef &x, MatrixRef y) const = 0;
+};
+
+// The operands of the two attention products, in the layout the papers' code quantizes them (numerics.md D):
+// Query (heads, tokens, headDim), KeyTransposed (heads, headDim, tokens), Probabilities (heads, tokens, tokens), Value (heads, tokens, headDim).
+enum class AttentionOperand { Query, KeyTransposed, Probabilities, Value };
+
+// What a caller may put into the forward pass. The defaults change nothing.
+class ForwardHooks {
+public:
+    virtual ~ForwardHooks() = default;
+
+    // Called once per linear layer when its block is loaded, in the order of the block. weight is (out, in), bias empty
+    // without one. Returning null keeps the plain layer.
+    virtual std::unique_ptr<LinearOperator> makeLinear(const LinearSite &site, const Matrix &weight, const Vector &bias);
+    // True if any operand of this block's attention products is to be changed; asked when the block is loaded.
+    virtual bool changesAttention(std::int64_t layer) const;
+    // In place, contiguous, one window, key/value heads already repeated.
+    virtual void attentionOperand(std::int64_t layer, AttentionOperand operand, const Shape &shape, std::span<float> values) const;
+    // True if observe() wants this site's inputs.
+    virtual bool observes(const ActivationSite &site) const;
+    // The site's input for one window, x (tokens, features). Always called from the thread that runs the forward pass, windows in
+    // ascending order, so that sums are the same for any number of threads.
+    virtual void observe(const ActivationSite &site, std::size_t window, const ConstMatrixRef &x);
+};
+
+}  // namespace lqer

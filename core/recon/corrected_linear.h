@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "core/model/hooks.h"
+#include "core/quant/quantizer.h"
+#include "core/recon/error_decomposition.h"
+
+namespace lqer {
+
+// The formats of one layer's values besides its weight. Passthrough by default. numerics.md D.
+struct LinearFormats {
+    FormatSpec weight;
+    FormatSpec activation;   // x
+    FormatSpec bias;
+    FormatSpec a, b;         // stored factors
+    FormatSpec xa, xab;      // x A and (x A) B; the papers use the activation's format
+    friend bool operator==(const LinearFormats &, const LinearFormats &) = default;
+};
+
+// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B)
+class CorrectedLinear final : public LinearOperator {
+public:
+    // quantizedWeight (out, in) is W_q already; bias empty without one; correction may be empty (rank 0).
+    CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCorrection correction, const LinearFormats &formats);
+    ~CorrectedLinear() override;
+    void apply(const ConstMatrixRef &x, MatrixRef y) const override;
+    const Matrix &quantizedWeight() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+}  // namespace lqer

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/io/json.h"
+#include "core/text/tokenizer.h"
+
+namespace lqer {
+
+// How text becomes the windows that are scored. Every report names the convention.
+enum class WindowConvention {
+    Joined,         // GPTQ: the whole text once (BOS once at the start if the tokenizer adds it), consecutive windows, tail dropped
+    BosPerWindow,   // the whole text without BOS, chunks of length-1, BOS in front of each
+    Sharded,        // LQER and QERA as executed: contiguous shards of rows, batches of 1000 rows joined by a blank line, BOS
+                    // per batch, remainder of each shard dropped (numerics.md E.1)
+    Strided,        // windows overlap; only the last `stride` targets of each later window are scored
+    WordPerplexity, // lm-eval: rolling windows over each document, every token scored once, perplexity per word
+    Tokens,         // ids given by the caller (an .npy file), one row a window or one row cut into windows
+};
+
+struct WindowOptions {
+    WindowConvention convention = WindowConvention::Joined;
+    std::int64_t length = 2048;    // tokens a window
+    std::int64_t stride = 0;       // Strided only
+    std::int64_t shards = 8;       // Sharded only
+    std::int64_t maxWindows = 0;   // 0: all
+    std::int64_t batch = 1;        // windows per batch, where the convention weights by batch
+};
+
+std::string toString(WindowConvention convention);
+// Throws Error(Argument) naming the known ones.
+WindowConvention windowConventionFromString(std::string_view name);
+
+// One sequence that is run from position 0, and which of its targets count.
+struct TokenWindow {
+    std::vector<TokenId> ids;
+    std::int64_t firstScored = 1;  // targets ids[firstScored ...] are scored, each given everything before it
+};
+
+struct TokenWindows {
+    std::vector<TokenWindow> windows;
+    WindowOptions options;
+    std::string source;            // file or data set, for the report
+    std::string hash;              // of the ids and options: provenance of statistics and reports
+    std::int64_t totalIds = 0;     // before the tail was dropped
+    std::int64_t words = 0;        // WordPerplexity: white-space separated words of the source
+    std::int64_t scoredTokens() const;
+};
+
+// Rows of a text source. A text file's rows are its lines with their line feed kept; of JSONL, the named field of each line.
+struct TextSource {
+    std::string path;
+    std::string jsonField = "text";  // for files ending in .jsonl
+};
+std::vector<std::string> readRows(const TextSource &source);
+// The documents a text source holds: the whole file for text, one per line for JSONL.
+std::vector<std::string> readDocuments(const TextSource &source);
+
+TokenWindows makeWindows(const TextSource &source, const Tokenizer &tokenizer, const WindowOptions &options);
+// Ids from an .npy file of int32 or int64, one or two dimensions. Two dimensions: each row a window (options.length is ignored
+// unless it is smaller than the rows). Ids outside [0, vocabularySize) are an Error naming row and column.
+TokenWindows readTokenWindows(const std::string &npyPath, const WindowOptions &options, std::int64_t vocabularySize);
+
+}  // namespace lqer
