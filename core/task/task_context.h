@@ -48,7 +48,7 @@ private:
 struct TaskContext {
     ThreadPool *pool = nullptr;      // null: everything on the calling thread
     Progress *progress = nullptr;    // null: nobody watches
-    std::stop_token stop;
+    std::stop_token stop = {};
     PauseGate *gate = nullptr;       // null: cannot be paused
 
     // Waits while paused; throws Cancelled if a stop was asked for.
