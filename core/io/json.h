@@ -50,7 +50,7 @@ public:
     Array &asArray();
     Object &asObject();
 
-    // Member of an object, or nullptr.
+    // Member of an object, or nullptr. Linear: to look up many names of a big object, walk asObject() once instead.
     const Json *find(std::string_view key) const;
     // Adds or replaces a member. Returns *this, so that calls chain.
     Json &set(std::string key, Json value);
