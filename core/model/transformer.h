@@ -33,8 +33,11 @@ public:
     const std::vector<ActivationSite> &activationSites() const;
     const LinearSite *findLinear(std::string_view name) const;
     const ActivationSite *findActivation(std::string_view name) const;
-    // All parameters of the checkpoint, tied ones once.
+    // All parameters of the model, tied ones once.
     std::int64_t parameters() const;
+
+    // What is odd about config.json or the weights but no reason to refuse them; for the report.
+    const std::vector<std::string> &warnings() const;
 
     // The weight of one linear layer as (out, in) float32, checked for NaN and infinity. Throws Error(Numeric) naming tensor and index.
     Matrix readWeight(const LinearSite &site) const;
@@ -45,18 +48,22 @@ public:
         std::uint64_t weightBudget = 0;
         // Windows that go through the model together: their hidden states are kept, blocks are loaded once per group. 0: all.
         std::size_t group = 0;
-        // Stop after this many blocks (calibration does not need the head); -1: all and the head.
+        // Stop after this many blocks; -1: all of them, what lies behind (OPT-350m's project_out) and the head.
         std::int64_t blocks = -1;
     };
     // The final hidden states of one window turned into scores: logits(tokens x vocabulary) for positions [0, tokens).
     // Called in ascending window order on the calling thread, once per block of rows: rows [row, row + logits.rows()).
     using LogitsSink = std::function<void(std::size_t window, Index row, const ConstMatrixRef &logits)>;
 
-    // Runs every window alone from position 0. Progress: one step per window and block. Windows are computed in parallel, with
+    // Runs every window alone from position 0. An empty `logits` leaves the head out. Progress: the caller begins the stage, of
+    // forwardSteps(...) steps; forward() and logProbabilities() advance it, one step per window and block. Windows are computed in parallel, with
     // results and observations delivered in order. Token ids beyond the vocabulary, or a window longer than maxPositions where
     // positions are learned, throw Error(Argument).
     void forward(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
                  const LogitsSink &logits, const TaskContext &context) const;
+
+    // Steps that forward() advances the progress by; with the head, one more per window than blocks.
+    std::uint64_t forwardSteps(std::size_t windows, const ForwardOptions &options, bool withHead) const;
 
     // Log-probability of each scored target of each window (natural logarithm), window by window in order, float32 softmax with
     // the sum in double.
