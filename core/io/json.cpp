@@ -20,7 +20,6 @@ namespace lqer {
 
 namespace {
 
-constexpr std::size_t deepestLevel = 64;
 // 40 bytes each in memory. The largest tokenizer files have about one million.
 constexpr std::size_t mostValues = 16'000'000;
 
@@ -52,7 +51,10 @@ private:
 // duplicate keys and turns big integers into doubles without a word (reliability.md 3.4).
 class Builder {
 public:
-    Builder(std::string_view text, std::string_view file) : m_text(text), m_file(file), m_reached(text.data()) {}
+    Builder(std::string_view text, std::string_view file, std::size_t deepest)
+        : m_text(text), m_file(file), m_deepest(deepest), m_reached(text.data())
+    {
+    }
 
     Json parse()
     {
@@ -182,8 +184,8 @@ private:
     }
     bool open(Json container)
     {
-        if (m_open.size() == deepestLevel)
-            fail(fmt::format("nested deeper than {}", deepestLevel));
+        if (m_open.size() == m_deepest)
+            fail(fmt::format("nested deeper than {}", m_deepest));
         m_open.push_back(place(std::move(container)));
         m_complete = false;
         return true;
@@ -214,6 +216,7 @@ private:
 
     std::string_view m_text;
     std::string_view m_file;
+    std::size_t m_deepest;
     const char *m_reached;
     Json m_root;
     bool m_complete = false;
@@ -402,10 +405,10 @@ std::string Json::dump(int indent) const
     return out;
 }
 
-Json parseJson(std::string_view text, std::string_view file)
+Json parseJson(std::string_view text, std::string_view file, std::size_t deepest)
 {
     refuseOtherEncodings(text, file);
-    return Builder(text, file).parse();
+    return Builder(text, file, deepest).parse();
 }
 
 Json readJsonFile(const std::string &path, std::uint64_t limit)

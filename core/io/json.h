@@ -65,8 +65,9 @@ private:
     std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Object> m_value;
 };
 
-// `file` is for messages only. Throws Error(Format) with file and byte.
-Json parseJson(std::string_view text, std::string_view file);
+// `file` is for messages only; `deepest` is how many containers may lie in each other (64 at most). At most 16 million values.
+// Throws Error(Format) with file and byte.
+Json parseJson(std::string_view text, std::string_view file, std::size_t deepest = 64);
 // Reads at most `limit` bytes (a larger file is an Error).
 Json readJsonFile(const std::string &path, std::uint64_t limit = 256ULL << 20);
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,12 +35,15 @@ public:
     const TensorInfo *find(std::string_view name) const;
     const std::map<std::string, std::string> &metadata() const { return m_metadata; }
     const InputFile &file() const { return *m_file; }
+    // Where the header ends: the 8 bytes of its length, the JSON text and its padding.
+    std::uint64_t dataOffset() const { return m_dataOffset; }
     Tensor read(const TensorInfo &info) const;
 
 private:
     std::shared_ptr<const InputFile> m_file;
+    std::uint64_t m_dataOffset = 0;
     std::vector<TensorInfo> m_tensors;
-    std::map<std::string, std::size_t> m_index;
+    std::map<std::string, std::size_t, std::less<>> m_index;
     std::map<std::string, std::string> m_metadata;
 };
 
