@@ -28,6 +28,7 @@ struct WindowOptions {
     std::int64_t shards = 8;       // Sharded only
     std::int64_t maxWindows = 0;   // 0: all
     std::int64_t batch = 1;        // windows per batch, where the convention weights by batch
+    friend bool operator==(const WindowOptions &, const WindowOptions &) = default;
 };
 
 std::string toString(WindowConvention convention);
@@ -47,6 +48,7 @@ struct TokenWindows {
     std::string hash;              // of the ids and options: provenance of statistics and reports
     std::int64_t totalIds = 0;     // before the tail was dropped
     std::int64_t words = 0;        // WordPerplexity: white-space separated words of the source
+    std::int64_t bytes = 0;        // WordPerplexity: bytes of the source, UTF-8
     std::int64_t scoredTokens() const;
 };
 
