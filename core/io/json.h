@@ -95,6 +95,7 @@ public:
 
     // Throws Error(Format): "<file>, key '<path>': <message>".
     [[noreturn]] void fail(std::string_view message) const;
+    const std::string &file() const { return m_file; }
     const std::string &path() const { return m_path; }
 
 private:
