@@ -62,26 +62,59 @@ void product(bool transposeA, bool transposeB, const ConstView &a, const ConstVi
     });
 }
 
-// Row blocks of the lower triangle, each up to its diagonal block, then the mirror image above.
-template <typename ConstView, typename View>
-void gramProduct(const ConstView &x, View &g, const TaskContext &context)
+void callSyrk(Index n, Index k, const float *x, Index ldx, float *g, Index ldg)
 {
-    const Index n = x.cols();
-    LQER_ASSERT(g.rows() == n && g.cols() == n);
-    if (x.rows() == 0) {
-        g.setZero();
-        return;
-    }
-    useSingleThreadedBlas();
-    parallelFor(context, n, tileRows, [&](Index begin, Index end) {
-        callGemm(CblasTrans, CblasNoTrans, end - begin, end, x.rows(), x.data() + begin, rowStride(x), x.data(), rowStride(x),
-                 g.data() + begin * rowStride(g), rowStride(g));
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, blasInt(n), blasInt(k), 1.0F, x, blasInt(ldx), 0.0F, g, blasInt(ldg));
+}
+
+void callSyrk(Index n, Index k, const double *x, Index ldx, double *g, Index ldg)
+{
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, blasInt(n), blasInt(k), 1.0, x, blasInt(ldx), 0.0, g, blasInt(ldg));
+}
+
+// Rows [begin, end) of the lower triangle of X^T X, up to the diagonal, into `rows` of row stride ld.
+template <typename ConstView, typename Scalar>
+void gramRows(const ConstView &x, Index begin, Index end, Scalar *rows, Index ld)
+{
+    if (begin > 0)
+        callGemm(CblasTrans, CblasNoTrans, end - begin, begin, x.rows(), x.data() + begin, rowStride(x), x.data(), rowStride(x), rows, ld);
+    callSyrk(end - begin, x.rows(), x.data() + begin, rowStride(x), rows + begin, ld);
+}
+
+// Calls body(begin, end) for the row blocks of a lower triangle of order n, the longest first.
+template <typename Body>
+void forTriangle(Index n, const TaskContext &context, Body &&body)
+{
+    const Index blocks = (n + tileRows - 1) / tileRows;
+    parallelFor(context, blocks, 1, [&](Index index, Index) {
+        const Index begin = (blocks - 1 - index) * tileRows;
+        body(begin, std::min(n, begin + tileRows));
     });
+}
+
+template <typename View>
+void mirrorLower(View &g, const TaskContext &context)
+{
+    const Index n = g.rows();
     parallelFor(context, n, 64, [&](Index begin, Index end) {
         for (Index column = begin + 1; column < n; ++column)
             for (Index row = begin; row < std::min(end, column); ++row)
                 g(row, column) = g(column, row);
     });
+}
+
+template <typename ConstView, typename View>
+void gramProduct(const ConstView &x, View &g, const TaskContext &context)
+{
+    LQER_ASSERT(g.rows() == x.cols() && g.cols() == x.cols());
+    if (x.rows() == 0) {
+        g.setZero();
+        return;
+    }
+    useSingleThreadedBlas();
+    forTriangle(x.cols(), context,
+                [&](Index begin, Index end) { gramRows(x, begin, end, g.data() + begin * rowStride(g), rowStride(g)); });
+    mirrorLower(g, context);
 }
 
 }  // namespace
@@ -124,6 +157,26 @@ void gram(const ConstMatrixRef &x, MatrixRef g, const TaskContext &context)
 void gram(const ConstMatrixF64Ref &x, MatrixF64Ref g, const TaskContext &context)
 {
     gramProduct(x, g, context);
+}
+
+void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &context)
+{
+    LQER_ASSERT(sum.rows() == x.cols() && sum.cols() == x.cols());
+    if (x.rows() == 0)
+        return;
+    useSingleThreadedBlas();
+    forTriangle(x.cols(), context, [&](Index begin, Index end) {
+        Matrix rows(end - begin, end);
+        gramRows(x, begin, end, rows.data(), end);
+        for (Index row = begin; row < end; ++row)
+            sum.row(row).head(row + 1) += rows.row(row - begin).head(row + 1).cast<double>();
+    });
+}
+
+void fillUpper(MatrixF64Ref symmetric, const TaskContext &context)
+{
+    LQER_ASSERT(symmetric.rows() == symmetric.cols());
+    mirrorLower(symmetric, context);
 }
 
 }  // namespace lqer

@@ -23,5 +23,9 @@ void transposedMultiply(const ConstMatrixF64Ref &a, const ConstMatrixF64Ref &b, 
 // G = X^T X, both triangles filled; computed in X's precision. (tokens, n) -> (n, n)
 void gram(const ConstMatrixRef &x, MatrixRef g, const TaskContext &context = {});
 void gram(const ConstMatrixF64Ref &x, MatrixF64Ref g, const TaskContext &context = {});
+// Lower triangle of sum += X^T X, the product in float and the sum in double, without a second (n, n) matrix.
+void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &context = {});
+// Copies the lower triangle above the diagonal.
+void fillUpper(MatrixF64Ref symmetric, const TaskContext &context = {});
 
 }  // namespace lqer

@@ -4,18 +4,13 @@
 #include <QtTest>
 
 #include <cstring>
-#include <random>
+
+#include "tests/linalg/random_matrix.h"
 
 using namespace lqer;
+using namespace lqer::test;
 
 namespace {
-
-Matrix randomMatrix(Index rows, Index cols, unsigned seed)
-{
-    std::mt19937_64 engine(seed);
-    std::normal_distribution<float> normal;
-    return Matrix::NullaryExpr(rows, cols, [&] { return normal(engine); });
-}
 
 bool sameBits(const Matrix &a, const Matrix &b)
 {
@@ -103,6 +98,18 @@ private slots:
         const MatrixF64 expected = tokens ? MatrixF64(wide.transpose() * wide) : MatrixF64::Zero(features, features);
         QVERIFY((g.cast<double>() - expected).cwiseAbs().maxCoeff() < 1e-5 * (tokens + 1));
         QVERIFY(g == g.transpose());
+    }
+
+    void sumsOfGramsAddUpInDouble()
+    {
+        const Matrix x = randomMatrix(20, 700, 9);
+        MatrixF64 sum = MatrixF64::Zero(700, 700);
+        addGramLower(x, sum);
+        addGramLower(x, sum);
+        fillUpper(sum);
+        const MatrixF64 expected = 2.0 * (x.cast<double>().transpose() * x.cast<double>());
+        QVERIFY((sum - expected).cwiseAbs().maxCoeff() < 1e-4);
+        QVERIFY(sum == sum.transpose());
     }
 
     void theNumberOfThreadsChangesNoBit()
