@@ -23,7 +23,7 @@ class NamePattern {
 public:
     static constexpr std::size_t maxLength = 256;  // characters of a pattern
 
-    NamePattern() = default;  // matches only the empty name
+    NamePattern() : NamePattern(".*") {}
     explicit NamePattern(std::string text);
 
     const std::string &text() const { return m_text; }
@@ -41,17 +41,17 @@ private:
 };
 
 // Blocks first..last, both included.
-struct BlockRange {
+struct LayerRange {
     std::int64_t first = 0;
     std::int64_t last = 0;
-    friend bool operator==(const BlockRange &, const BlockRange &) = default;
+    friend bool operator==(const LayerRange &, const LayerRange &) = default;
 };
 
 // Which layers a rule is about: name pattern, and role, and block; what is left empty does not restrict.
 struct LayerSelector {
     NamePattern pattern;
     std::vector<LinearRole> roles;
-    std::vector<BlockRange> blocks;
+    std::vector<LayerRange> blocks;
 
     bool matches(const LinearSite &site) const;
     // A block's attention products by their module name ("model.layers.3.self_attn"). A selector with roles is about linear
