@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/loaded_block.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/linalg/gemm.h"
+#include "core/model/layers.h"
+
+namespace lqer {
+
+LoadedLinear::LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks)
+    : m_role(site.role), m_out(site.out), m_input(input), m_weight(std::move(weight)), m_bias(std::move(bias)),
+      m_replacement(hooks.makeLinear(site, m_weight, m_bias))
+{
+    if (m_replacement) {
+        m_weight.resize(0, 0);
+        m_bias.resize(0);
+    }
+}
+
+Matrix LoadedLinear::apply(const ConstMatrixRef &x, const TaskContext &context) const
+{
+    Matrix y(x.rows(), m_out);
+    if (m_replacement) {
+        m_replacement->apply(x, y);
+        return y;
+    }
+    multiplyTransposed(x, m_weight, y, context);
+    if (m_bias.size() > 0)
+        y.rowwise() += m_bias.transpose();
+    return y;
+}
+
+void keepInput(const LoadedLinear &linear, Matrix &&x, SiteInputs &inputs)
+{
+    if (linear.observedInput())
+        inputs.emplace_back(linear.observedInput(), std::move(x));
+}
+
+LoadedNorm::LoadedNorm(const ModelConfig &config, const ModelWeights &weights, const NormLayout &names)
+    : m_kind(config.norm), m_eps(config.normEps), m_weight(weights.vector(names.weight)), m_bias(weights.vector(names.bias))
+{
+}
+
+Matrix LoadedNorm::apply(const ConstMatrixRef &x) const
+{
+    Matrix y(x.rows(), x.cols());
+    if (m_kind == NormKind::Rms)
+        rmsNorm(x, m_weight, m_eps, y);
+    else
+        layerNorm(x, m_weight, m_bias, m_eps, y);
+    return y;
+}
+
+namespace {
+
+AttentionGeometry geometryOf(const ModelConfig &config, std::int64_t layer)
+{
+    AttentionGeometry geometry{config.heads, config.kvHeads, config.headDim, config.slidingWindow, 1};
+    if (config.attentionScaled && !config.queryScaledFirst)
+        geometry.scoreDivisor = static_cast<float>(std::sqrt(static_cast<double>(config.headDim)));
+    if (config.attentionScaledByLayer)
+        geometry.scoreDivisor *= static_cast<float>(layer + 1);
+    return geometry;
+}
+
+}  // namespace
+
+LoadedBlock::LoadedBlock(const ModelConfig &config, const ModelWeights &weights, std::int64_t layer, ForwardHooks &hooks,
+                         const ObservedSite &observed, const TaskContext &context)
+    : m_config(config), m_layer(layer), m_geometry(geometryOf(config, layer)),
+      m_attentionNorm(config, weights, weights.layout().blocks[static_cast<std::size_t>(layer)].attentionNorm),
+      m_mlpNorm(config, weights, weights.layout().blocks[static_cast<std::size_t>(layer)].mlpNorm),
+      m_changesAttention(hooks.changesAttention(layer))
+{
+    const std::vector<LinearSite> &sites = weights.layout().blocks[static_cast<std::size_t>(layer)].linears;
+    std::vector<Matrix> values(sites.size());
+    std::vector<Vector> biases(sites.size());
+    parallelFor(context, static_cast<Index>(sites.size()), 1, [&](Index i, Index) {
+        const auto place = static_cast<std::size_t>(i);
+        values[place] = weights.weight(sites[place]);
+        biases[place] = weights.bias(sites[place]);
+    });
+    m_linears.reserve(sites.size());
+    for (std::size_t i = 0; i < sites.size(); ++i) {
+        m_bytes += static_cast<std::uint64_t>(sites[i].in) * static_cast<std::uint64_t>(sites[i].out) * sizeof(float);
+        context.checkStop();
+        m_linears.emplace_back(sites[i], std::move(values[i]), std::move(biases[i]), observed(sites[i]), hooks);
+    }
+}
+
+bool LoadedBlock::isObserved() const
+{
+    return std::any_of(m_linears.begin(), m_linears.end(), [](const LoadedLinear &linear) { return linear.observedInput(); });
+}
+
+const LoadedLinear *LoadedBlock::find(LinearRole role) const
+{
+    const auto found = std::find_if(m_linears.begin(), m_linears.end(), [&](const LoadedLinear &l) { return l.role() == role; });
+    return found == m_linears.end() ? nullptr : &*found;
+}
+
+const LoadedLinear &LoadedBlock::linear(LinearRole role) const
+{
+    const LoadedLinear *found = find(role);
+    LQER_ASSERT(found);
+    return *found;
+}
+
+// What the heads see together, (tokens, heads * headDim): the input of the output projection.
+Matrix LoadedBlock::attention(const ForwardHooks &hooks, const RotaryTable *rotary, const ConstMatrixRef &x,
+                              const TaskContext &context) const
+{
+    const Index queries = m_geometry.heads * m_geometry.headDim;
+    const Index keys = m_geometry.kvHeads * m_geometry.headDim;
+    Matrix fused, q, k, v;
+    if (const LoadedLinear *qkv = find(LinearRole::FusedQkv)) {
+        fused = qkv->apply(x, context);
+    } else {
+        q = linear(LinearRole::Query).apply(x, context);
+        k = linear(LinearRole::Key).apply(x, context);
+        v = linear(LinearRole::Value).apply(x, context);
+    }
+    const bool split = fused.size() == 0;
+    MatrixRef query = split ? MatrixRef(q) : MatrixRef(fused.leftCols(queries));
+    MatrixRef key = split ? MatrixRef(k) : MatrixRef(fused.middleCols(queries, keys));
+    const ConstMatrixRef value = split ? ConstMatrixRef(v) : ConstMatrixRef(fused.rightCols(keys));
+    if (rotary) {
+        rotate(*rotary, m_geometry.headDim, query);
+        rotate(*rotary, m_geometry.headDim, key);
+    }
+    if (m_config.queryScaledFirst)
+        query *= static_cast<float>(1 / std::sqrt(static_cast<double>(m_geometry.headDim)));
+    Matrix seen(x.rows(), queries);
+    if (m_changesAttention)
+        attendThroughHooks(m_geometry, hooks, m_layer, query, key, value, seen, context);
+    else
+        attend(m_geometry, query, key, value, seen, context);
+    return seen;
+}
+
+Matrix LoadedBlock::mlp(Matrix x, SiteInputs &inputs, const TaskContext &context) const
+{
+    Matrix inner;
+    const LoadedLinear *gate = find(LinearRole::Gate);
+    const LoadedLinear &first = gate ? *gate : linear(LinearRole::Fc1);
+    inner = first.apply(x, context);
+    activate(m_config.activation, inner);
+    if (gate)
+        inner.array() *= linear(LinearRole::Up).apply(x, context).array();
+    keepInput(first, std::move(x), inputs);
+    const LoadedLinear &last = linear(gate ? LinearRole::Down : LinearRole::Fc2);
+    Matrix y = last.apply(inner, context);
+    keepInput(last, std::move(inner), inputs);
+    return y;
+}
+
+void LoadedBlock::run(const ForwardHooks &hooks, const RotaryTable *rotary, Matrix &hidden, SiteInputs &inputs,
+                      const TaskContext &context) const
+{
+    {
+        Matrix x = m_config.normBefore ? m_attentionNorm.apply(hidden) : hidden;
+        Matrix seen = attention(hooks, rotary, x, context);
+        keepInput(m_linears.front(), std::move(x), inputs);
+        const LoadedLinear &output = linear(LinearRole::Output);
+        hidden += output.apply(seen, context);
+        keepInput(output, std::move(seen), inputs);
+    }
+    if (!m_config.normBefore)
+        hidden = m_attentionNorm.apply(hidden);
+    hidden += mlp(m_config.normBefore ? m_mlpNorm.apply(hidden) : hidden, inputs, context);
+    if (!m_config.normBefore)
+        hidden = m_mlpNorm.apply(hidden);
+}
+
+}  // namespace lqer

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/model/attention.h"
+#include "core/model/hooks.h"
+#include "core/model/model_weights.h"
+#include "core/model/rotary.h"
+
+namespace lqer {
+
+// What observers get of one window: each observed site's input.
+using SiteInputs = std::vector<std::pair<const ActivationSite *, Matrix>>;
+
+// A linear layer in memory, or what a hook put in its place.
+class LoadedLinear {
+public:
+    // `input` is the activation site it reads if a hook wants to see it, else nullptr.
+    LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks);
+
+    LinearRole role() const { return m_role; }
+    const ActivationSite *observedInput() const { return m_input; }
+    // y (tokens, out) of x (tokens, in).
+    Matrix apply(const ConstMatrixRef &x, const TaskContext &context) const;
+
+private:
+    LinearRole m_role;
+    Index m_out;
+    const ActivationSite *m_input;
+    Matrix m_weight;  // empty when replaced
+    Vector m_bias;
+    std::unique_ptr<LinearOperator> m_replacement;
+};
+
+class LoadedNorm {
+public:
+    LoadedNorm(const ModelConfig &config, const ModelWeights &weights, const NormLayout &names);
+    Matrix apply(const ConstMatrixRef &x) const;
+
+private:
+    NormKind m_kind;
+    double m_eps;
+    Vector m_weight;
+    Vector m_bias;
+};
+
+// Finds the activation site of a linear layer if somebody observes it.
+using ObservedSite = std::function<const ActivationSite *(const LinearSite &site)>;
+
+// One decoder block in float32.
+class LoadedBlock {
+public:
+    // Weights are read in parallel; hooks.makeLinear() is called in the order of the block.
+    LoadedBlock(const ModelConfig &config, const ModelWeights &weights, std::int64_t layer, ForwardHooks &hooks,
+                const ObservedSite &observed, const TaskContext &context);
+
+    bool isObserved() const;
+    // Float32 bytes of its linear layers.
+    std::uint64_t bytes() const { return m_bytes; }
+    // hidden (tokens, hidden) of one window goes through the block in place; inputs of observed sites are appended to `inputs`.
+    // rotary is null with learned positions.
+    void run(const ForwardHooks &hooks, const RotaryTable *rotary, Matrix &hidden, SiteInputs &inputs, const TaskContext &context) const;
+
+private:
+    const LoadedLinear *find(LinearRole role) const;
+    const LoadedLinear &linear(LinearRole role) const;
+    Matrix attention(const ForwardHooks &hooks, const RotaryTable *rotary, const ConstMatrixRef &x, const TaskContext &context) const;
+    Matrix mlp(Matrix x, SiteInputs &inputs, const TaskContext &context) const;
+
+    const ModelConfig &m_config;
+    std::int64_t m_layer;
+    AttentionGeometry m_geometry;
+    LoadedNorm m_attentionNorm;
+    LoadedNorm m_mlpNorm;
+    std::vector<LoadedLinear> m_linears;
+    bool m_changesAttention;
+    std::uint64_t m_bytes = 0;
+};
+
+// Keeps x for the observers of the site that `linear` reads, if there are any.
+void keepInput(const LoadedLinear &linear, Matrix &&x, SiteInputs &inputs);
+
+}  // namespace lqer

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/io/checkpoint.h"
+#include "core/model/architectures/architecture.h"
+#include "core/model/model_config.h"
+
+namespace lqer {
+
+// A checkpoint's tensors bound to a layout: every tensor found, under whatever prefix it is stored, and its shape and element
+// type checked. Values are read, converted to float32 and checked for NaN and infinity on demand. Thread-safe.
+class ModelWeights {
+public:
+    // Throws Error(NotFound | Shape | Unsupported | Format).
+    ModelWeights(std::shared_ptr<const Checkpoint> checkpoint, const ModelConfig &config, ModelLayout layout);
+
+    const Checkpoint &checkpoint() const { return *m_checkpoint; }
+    // The layout with the tensor names as they are stored.
+    const ModelLayout &layout() const { return m_layout; }
+    std::int64_t parameters() const { return m_parameters; }
+    const std::vector<std::string> &warnings() const { return m_warnings; }
+
+    // (out, in), however it is stored.
+    Matrix weight(const LinearSite &site) const;
+    // Empty without a bias.
+    Vector bias(const LinearSite &site) const;
+    Matrix matrix(const std::string &name) const;
+    // Empty for an empty name.
+    Vector vector(const std::string &name) const;
+    // A table that is looked up by row: as stored, not converted, not checked.
+    Tensor table(const std::string &name) const;
+    // Row rows[i] of a table, as row i of the result.
+    Matrix tableRows(const std::string &name, const Tensor &table, const std::vector<std::int64_t> &rows) const;
+
+private:
+    std::string storedName(const std::string &name) const;
+    void bindTrunk();
+    void bindHead(const ModelConfig &config);
+    void checkBlockCount() const;
+    void bind(std::string &name, const Shape &expected);
+    void bind(LinearSite &site);
+    void bind(NormLayout &norm, const ModelConfig &config);
+    [[noreturn]] void failNonFinite(const std::string &name, const Shape &shape, std::size_t index, float value, std::size_t count) const;
+
+    std::shared_ptr<const Checkpoint> m_checkpoint;
+    ModelLayout m_layout;
+    std::string m_storedTrunk;
+    std::string m_fit;  // the configuration's extents, for messages
+    std::int64_t m_parameters = 0;
+    std::vector<std::string> m_warnings;
+};
+
+}  // namespace lqer
