@@ -11,7 +11,7 @@
 namespace lqer {
 
 // A JSON value read strictly: valid UTF-8, no duplicate keys, no NUL in keys, nothing but white space behind the value, at
-// most 64 levels deep, integers that fit 64 bits. Objects keep the order of the file.
+// most 64 levels deep. An integer that does not fit 64 bits is a number but no integer. Objects keep the order of the file.
 class Json {
 public:
     using Array = std::vector<Json>;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "core/base/error.h"
@@ -70,6 +72,8 @@ bool JsonReader::boolean() const
 
 std::int64_t JsonReader::integer(std::int64_t least, std::int64_t most) const
 {
+    if (!m_value->isInteger() && m_value->isNumber() && std::abs(m_value->asNumber()) >= 0x1p63)
+        fail(fmt::format("{:.0f} is out of range", m_value->asNumber()));
     if (!m_value->isInteger())
         fail(fmt::format("must be a whole number, found {}", described(*m_value)));
     const std::int64_t value = m_value->asInteger();
