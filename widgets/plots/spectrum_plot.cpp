@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/plots/spectrum_plot.h"
+
+#include <qcustomplot.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "widgets/text/number_text.h"
+#include "widgets/theme/theme.h"
+
+namespace lqer {
+
+SpectrumPlot::SpectrumPlot(QWidget *parent) : RankPlot(parent)
+{
+    QCustomPlot *plot = canvas();
+    plot->yAxis->setScaleType(QCPAxis::stLogarithmic);
+    plot->yAxis->setTicker(QSharedPointer<QCPAxisTickerLog>(new QCPAxisTickerLog));
+    plot->yAxis->setNumberFormat(QStringLiteral("ebc"));
+    plot->yAxis->setNumberPrecision(0);
+    plot->legend->setVisible(true);
+    plot->axisRect()->insetLayout()->setInsetAlignment(0, Qt::AlignLeft | Qt::AlignBottom);
+
+    m_noise = new QCPItemStraightLine(plot);
+    m_noise->setSelectable(false);
+    m_noise->point1->setTypeX(QCPItemPosition::ptAxisRectRatio);
+    m_noise->point2->setTypeX(QCPItemPosition::ptAxisRectRatio);
+    m_noiseLabel = new QCPItemText(plot);
+    m_noiseLabel->setSelectable(false);
+    m_noiseLabel->setText(tr("noise edge"));
+    m_noiseLabel->setPositionAlignment(Qt::AlignRight | Qt::AlignBottom);
+    m_noiseLabel->setPadding(QMargins(0, 0, 6, 1));
+    m_noiseLabel->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
+    setAccessibleName(tr("Singular value spectrum"));
+    SpectrumPlot::restyle();
+    rebuild();
+}
+
+double SpectrumPlot::shown(const SpectrumCurve &curve, std::size_t index) const
+{
+    const double scale = m_normalised && !curve.sigma.empty() && curve.sigma.front() > 0 ? curve.sigma.front() : 1.0;
+    return curve.sigma[index] / scale;
+}
+
+void SpectrumPlot::setCurves(QVector<SpectrumCurve> curves)
+{
+    m_curves = std::move(curves);
+    rebuild();
+}
+
+void SpectrumPlot::setNormalised(bool normalised)
+{
+    if (normalised == m_normalised)
+        return;
+    m_normalised = normalised;
+    m_viewComponents = 0;
+    rebuild();
+}
+
+void SpectrumPlot::setNoiseEdge(double edge)
+{
+    m_noiseEdge = edge;
+    rebuild();
+}
+
+void SpectrumPlot::rebuild()
+{
+    QCustomPlot *plot = canvas();
+    while (m_graphs.size() > m_curves.size())
+        plot->removeGraph(m_graphs.takeLast());
+    while (m_graphs.size() < m_curves.size())
+        m_graphs.append(plot->addGraph());
+
+    std::size_t components = 0;
+    for (int i = 0; i < m_curves.size(); ++i) {
+        const SpectrumCurve &curve = m_curves[i];
+        QVector<QCPGraphData> points;
+        points.reserve(static_cast<int>(curve.sigma.size()));
+        for (std::size_t k = 0; k < curve.sigma.size(); ++k) {
+            const double value = shown(curve, k);
+            // A zero has no place on a logarithmic axis: the curve ends there.
+            if (value > 0 && std::isfinite(value))
+                points.append(QCPGraphData(static_cast<double>(k + 1), value));
+        }
+        m_graphs[i]->data()->set(points, true);
+        m_graphs[i]->setName(curve.label);
+        components = std::max(components, curve.sigma.size());
+    }
+
+    m_cumulative.clear();
+    if (!m_curves.isEmpty()) {
+        double sum = 0;
+        for (const double sigma : m_curves.front().sigma)
+            m_cumulative.push_back(sum += sigma * sigma);
+    }
+
+    double edge = m_noiseEdge;
+    if (m_normalised && !m_curves.isEmpty() && !m_curves.front().sigma.empty() && m_curves.front().sigma.front() > 0)
+        edge /= m_curves.front().sigma.front();
+    const bool edgeShown = edge > 0 && std::isfinite(edge) && !m_curves.isEmpty();
+    m_noise->setVisible(edgeShown);
+    m_noiseLabel->setVisible(edgeShown);
+    if (edgeShown) {
+        m_noise->point1->setCoords(0, edge);
+        m_noise->point2->setCoords(1, edge);
+        m_noiseLabel->position->setCoords(1, edge);
+    }
+
+    plot->yAxis->setLabel(m_normalised ? tr("singular value / largest") : tr("singular value of the error"));
+    plot->legend->setVisible(!m_curves.isEmpty());
+    SpectrumPlot::restyle();
+    if (components != m_viewComponents) {
+        m_viewComponents = components;
+        resetView();
+    }
+    updateMarker();
+    queueReplot();
+}
+
+void SpectrumPlot::restyle()
+{
+    RankPlot::restyle();
+    const Theme &t = theme();
+    // A colour per layer or setting; the plain error of the same one keeps the colour and is dashed.
+    int color = -1;
+    for (int i = 0; i < m_graphs.size(); ++i) {
+        const bool shaped = m_curves[i].shaped;
+        if (shaped || color < 0)
+            ++color;
+        QPen pen(t.series[color % t.series.size()], 1.6);
+        pen.setStyle(shaped ? t.dashes[(color / t.series.size()) % t.dashes.size()] : Qt::DashLine);
+        m_graphs[i]->setPen(pen);
+    }
+    m_noise->setPen(QPen(t.mutedText, 1, Qt::DashDotLine));
+    m_noiseLabel->setColor(t.mutedText);
+}
+
+void SpectrumPlot::resetView()
+{
+    QCustomPlot *plot = canvas();
+    double low = 0;
+    double high = 0;
+    std::size_t components = 1;
+    for (const SpectrumCurve &curve : m_curves) {
+        components = std::max(components, curve.sigma.size());
+        for (std::size_t k = 0; k < curve.sigma.size(); ++k) {
+            const double value = shown(curve, k);
+            if (!(value > 0) || !std::isfinite(value))
+                continue;
+            high = std::max(high, value);
+            low = low == 0 ? value : std::min(low, value);
+        }
+    }
+    if (high <= 0) {
+        low = 0.1;
+        high = 1;
+    }
+    // The last singular values of a rank-deficient error are rounding noise; four decades show everything that matters.
+    low = std::max(low, high * 1e-4);
+    plot->xAxis->setRange(0.8, static_cast<double>(components) * 1.1);
+    plot->yAxis->setRange(low / 1.4, high * 1.6);
+    updateMarker();
+    queueReplot();
+}
+
+double SpectrumPlot::capturedEnergy(int rank) const
+{
+    if (m_cumulative.empty() || rank <= 0)
+        return 0;
+    const double total = std::max(m_curves.front().totalEnergy, m_cumulative.back());
+    const std::size_t last = std::min(static_cast<std::size_t>(rank), m_cumulative.size()) - 1;
+    return total > 0 ? m_cumulative[last] / total : 0;
+}
+
+QString SpectrumPlot::describeRank(int rank) const
+{
+    return m_cumulative.empty() ? tr("rank %1").arg(rank) : tr("rank %1: %2 of the error").arg(rank).arg(percentText(capturedEnergy(rank)));
+}
+
+QString SpectrumPlot::describePosition(const QPointF &position) const
+{
+    if (m_curves.isEmpty() || position.x() < 0.5)
+        return {};
+    const auto index = static_cast<std::size_t>(std::max(0L, std::lround(position.x()) - 1));
+    QStringList lines{tr("component %1").arg(index + 1)};
+    for (const SpectrumCurve &curve : m_curves) {
+        if (index < curve.sigma.size())
+            lines << QStringLiteral("%1: %2").arg(curve.label, numberText(shown(curve, index)));
+    }
+    return lines.size() > 1 ? lines.join(QLatin1Char('\n')) : QString();
+}
+
+std::vector<PlotColumn> SpectrumPlot::columns() const
+{
+    std::vector<PlotColumn> result;
+    PlotColumn components{tr("component"), {}};
+    for (std::size_t i = 0; i < m_viewComponents; ++i)
+        components.values.push_back(static_cast<double>(i + 1));
+    result.push_back(std::move(components));
+    for (const SpectrumCurve &curve : m_curves)
+        result.push_back({curve.label, curve.sigma});
+    return result;
+}
+
+}  // namespace lqer

@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/session/session.h"
+
+#include <QDir>
+#include <QFileInfo>
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/base/log.h"
+#include "core/quant/quantizer.h"
+#include "widgets/text/number_text.h"
+
+namespace lqer {
+
+namespace {
+
+constexpr int draftMilliseconds = 1000;
+constexpr int longestDefaultWindow = 2048;
+const QString openTag = QStringLiteral("open");
+const QString runTag = QStringLiteral("run");
+const QString refillTag = QStringLiteral("refill");
+const QString realiseTag = QStringLiteral("realise");
+
+Json toJson(const RunSettings &settings)
+{
+    Json json = Json::object();
+    json.set("calibrationText", settings.calibrationText.toStdString());
+    json.set("evaluationText", settings.evaluationText.toStdString());
+    json.set("windowLength", settings.windowLength);
+    json.set("calibrationWindows", settings.calibrationWindows);
+    json.set("evaluationWindows", settings.evaluationWindows);
+    json.set("divergence", settings.divergence);
+    return json;
+}
+
+RunSettings runSettingsFrom(const JsonReader &json, RunSettings fallback)
+{
+    RunSettings settings;
+    constexpr std::int64_t most = 1 << 30;
+    settings.calibrationText = QString::fromStdString(json.string("calibrationText", fallback.calibrationText.toStdString()));
+    settings.evaluationText = QString::fromStdString(json.string("evaluationText", fallback.evaluationText.toStdString()));
+    settings.windowLength = static_cast<int>(json.integer("windowLength", 0, most, fallback.windowLength));
+    settings.calibrationWindows = static_cast<int>(json.integer("calibrationWindows", 1, most, fallback.calibrationWindows));
+    settings.evaluationWindows = static_cast<int>(json.integer("evaluationWindows", 0, most, fallback.evaluationWindows));
+    settings.divergence = json.boolean("divergence", fallback.divergence);
+    return settings;
+}
+
+// Texts that lie beside a checkpoint under their usual names.
+RunSettings defaultRunSettings(const QString &checkpoint)
+{
+    RunSettings settings;
+    const QDir folder(checkpoint);
+    if (folder.exists(QStringLiteral("calibration.txt")))
+        settings.calibrationText = folder.absoluteFilePath(QStringLiteral("calibration.txt"));
+    if (folder.exists(QStringLiteral("evaluation.txt")))
+        settings.evaluationText = folder.absoluteFilePath(QStringLiteral("evaluation.txt"));
+    return settings;
+}
+
+QuantizationRecipe startingRecipe(const LoadedModel &model)
+{
+    return withSensibleRanks(defaultRecipe(), model.transformer().linearSites());
+}
+
+bool needsDecomposition(const LayerRow &row)
+{
+    return row.plan.quantize && !row.ready;
+}
+
+}  // namespace
+
+struct Session::Opened {
+    std::shared_ptr<const LoadedModel> model;
+    std::shared_ptr<Project> project;
+};
+
+Session::Session(std::shared_ptr<Engine> engine, QString workFolder, QObject *parent)
+    : QObject(parent), m_engine(std::move(engine)), m_workFolder(std::move(workFolder)), m_jobs(m_engine->pool())
+{
+    m_draftTimer.setSingleShot(true);
+    m_draftTimer.setInterval(draftMilliseconds);
+    connect(&m_draftTimer, &QTimer::timeout, this, &Session::saveDraft);
+    connect(&m_jobs, &JobBridge::failed, this, [this](const QString &title, const QString &text) {
+        if (m_jobs.isBusy(openTag))
+            return;
+        emit message(tr("%1: %2").arg(title, text));
+    });
+}
+
+Session::~Session()
+{
+    m_jobs.cancelAll();
+    m_jobs.finishAll();
+    saveDraft();
+}
+
+QString Session::folder() const
+{
+    return m_model ? QString::fromStdString(m_model->summary().folder) : QString();
+}
+
+QString Session::projectFolder() const
+{
+    return m_project ? QString::fromStdString(m_project->folder()) : QString();
+}
+
+QString Session::title() const
+{
+    return m_model ? QFileInfo(QDir(folder()).absolutePath()).fileName() : QString();
+}
+
+void Session::open(const QString &folder)
+{
+    const QString absolute = QFileInfo(folder).absoluteFilePath();
+    auto engine = m_engine;
+    const std::shared_ptr<Job> job = m_jobs.start(
+        JobLane::Interactive, openTag, tr("Opening %1").arg(QFileInfo(absolute).fileName()),
+        [this, engine, absolute, work = m_workFolder](const TaskContext &context) -> JobBridge::Delivery {
+            Opened found;
+            const std::string path = absolute.toStdString();
+            if (Project::isProject(path)) {
+                found.project = engine->openProject(path);
+                found.model = engine->loadFor(*found.project, context);
+            } else {
+                found.model = engine->load(path, context);
+                // The same checkpoint finds its project again, whatever it was called.
+                const QString name = QStringLiteral("%1-%2.lqer").arg(QFileInfo(absolute).fileName(), QString::fromStdString(found.model->summary().fingerprint).left(8));
+                const QString projectFolder = QDir(work).absoluteFilePath(name);
+                QDir().mkpath(work);
+                found.project = Project::isProject(projectFolder.toStdString()) ? engine->openProject(projectFolder.toStdString())
+                                                                               : engine->createProject(projectFolder.toStdString(), *found.model);
+                if (found.project->checkpoint().folder != path && !found.project->isReadOnly())
+                    engine->relocate(*found.project, *found.model);
+            }
+            return [this, found] { install(found); };
+        });
+    connect(&m_jobs, &JobBridge::finished, this, [this, job](const std::shared_ptr<Job> &ended) {
+        if (ended == job && ended->state() == JobState::Failed)
+            emit openFailed(QString::fromStdString(ended->error()));
+    });
+}
+
+void Session::install(const Opened &found)
+{
+    close();
+    m_model = found.model;
+    m_project = found.project;
+    const QString checkpoint = QString::fromStdString(m_model->checkpoint().folder());
+    m_runSettings = defaultRunSettings(checkpoint);
+    m_savedRecipe = m_recipe = startingRecipe(*m_model);
+    const Json settings = m_project->settings();
+    try {
+        const JsonReader json(settings, "project settings");
+        if (settings.isObject() && json.has("run"))
+            m_runSettings = runSettingsFrom(json["run"], m_runSettings);
+        if (settings.isObject() && json.has("saved"))
+            m_savedRecipe = QuantizationRecipe::fromJson(json["saved"].value(), "project settings");
+        if (settings.isObject() && json.has("draft"))
+            m_recipe = QuantizationRecipe::fromJson(json["draft"].value(), "project settings");
+    } catch (const Error &error) {
+        logWarning(std::string("settings of the project are not used: ") + error.what());
+    }
+    m_undo.clear();
+    refreshStatistics();
+    refreshReports();
+    refreshTable();
+    if (!m_table->rows.empty())
+        m_selection = {m_table->rows.front().site.name};
+    for (const std::string &note : m_project->notes())
+        emit message(safeText(note));
+    for (const std::string &warning : m_model->summary().warnings)
+        emit message(safeText(warning));
+    emit opened();
+    emit recipeChanged();
+    emit selectionChanged();
+    realise();
+}
+
+void Session::close()
+{
+    if (!isOpen())
+        return;
+    m_jobs.cancelAll();
+    m_jobs.finishAll();
+    saveDraft();
+    m_selection.clear();
+    m_previewedRank.reset();
+    m_realised.reset();
+    m_running.reset();
+    m_reports.clear();
+    m_statistics.reset();
+    m_calibration.clear();
+    m_table.reset();
+    m_undo.clear();
+    m_project.reset();
+    m_model.reset();
+    emit closed();
+}
+
+void Session::saveDraft()
+{
+    m_draftTimer.stop();
+    if (!m_project || m_project->isReadOnly())
+        return;
+    Json settings = Json::object();
+    settings.set("run", toJson(m_runSettings));
+    settings.set("saved", m_savedRecipe.toJson());
+    settings.set("draft", m_recipe.toJson());
+    if (settings == m_project->settings() && !m_project->isModified())
+        return;
+    m_project->setSettings(settings);
+    try {
+        m_project->save();
+    } catch (const Error &error) {
+        emit message(tr("Autosave failed: %1").arg(safeText(error.what())));
+    }
+}
+
+void Session::save()
+{
+    if (!m_project)
+        return;
+    m_savedRecipe = m_recipe;
+    m_project->storeRecipe(m_recipe);
+    saveDraft();
+    emit recipeChanged();
+}
+
+void Session::saveAs(const QString &folder)
+{
+    if (!m_project)
+        return;
+    m_jobs.cancelAll();
+    m_jobs.finishAll();
+    save();
+    const QDir source(projectFolder());
+    const QDir target(folder);
+    if (target.exists() && !target.isEmpty())
+        throw Error(ErrorCode::Conflict, folder.toStdString(), {}, "the folder is not empty: choose another name");
+    const auto copyTree = [](const auto &self, const QDir &from, const QString &to) -> void {
+        QDir().mkpath(to);
+        for (const QFileInfo &entry : from.entryInfoList(QDir::Files | QDir::Dirs | QDir::NoDotAndDotDot)) {
+            const QString place = to + QLatin1Char('/') + entry.fileName();
+            if (entry.isDir())
+                self(self, QDir(entry.absoluteFilePath()), place);
+            else if (!QFile::copy(entry.absoluteFilePath(), place))
+                throw Error(ErrorCode::Io, place.toStdString(), {}, "could not be written: is there room on the disk?");
+        }
+    };
+    try {
+        copyTree(copyTree, source, folder);
+    } catch (const Error &) {
+        QDir(folder).removeRecursively();
+        throw;
+    }
+    m_project = m_engine->openProject(folder.toStdString());
+    emit message(tr("Saved as %1").arg(folder));
+    emit recipeChanged();
+}
+
+const LayerRow *Session::row(const std::string &layer) const
+{
+    if (!m_table)
+        return nullptr;
+    const auto found = std::find_if(m_table->rows.begin(), m_table->rows.end(), [&](const LayerRow &one) { return one.site.name == layer; });
+    return found == m_table->rows.end() ? nullptr : &*found;
+}
+
+void Session::refreshTable()
+{
+    m_table = m_engine->layerTable(*m_model, *m_project, m_recipe, m_calibration.toStdString());
+    emit tableChanged();
+}
+
+void Session::refreshStatistics()
+{
+    m_statistics.reset();
+    m_calibration.clear();
+    for (const std::string &key : m_project->calibrationKeys())
+        if (m_project->isCalibrationComplete(key))
+            m_calibration = QString::fromStdString(key);
+    if (!m_calibration.isEmpty())
+        m_statistics = m_project->calibration(m_calibration.toStdString());
+    emit statisticsChanged();
+}
+
+void Session::refreshReports()
+{
+    m_reports = m_engine->reports(*m_project);
+    m_reportIds.clear();
+    for (const StoredReport &stored : m_project->reports())
+        m_reportIds.push_back(stored.id);
+    emit reportsChanged();
+}
+
+void Session::removeReport(std::size_t index)
+{
+    if (index >= m_reports.size() || m_reportIds.size() != m_reports.size())
+        return;
+    m_project->removeReport(m_reportIds[index]);
+    m_draftTimer.start();
+    refreshReports();
+}
+
+bool Session::isCurrent(const EvaluationReport &report) const
+{
+    return report.recipe && *report.recipe == m_recipe;
+}
+
+void Session::select(std::vector<std::string> layers)
+{
+    std::erase_if(layers, [this](const std::string &layer) { return row(layer) == nullptr; });
+    if (layers == m_selection)
+        return;
+    const bool otherCurrent = layers.empty() || m_selection.empty() || layers.front() != m_selection.front();
+    m_selection = std::move(layers);
+    if (otherCurrent)
+        m_previewedRank.reset();
+    emit selectionChanged();
+    realise();
+}
+
+void Session::apply(const RecipeTarget &target, const LayerSettings &settings, const QString &what)
+{
+    if (!isOpen())
+        return;
+    setRecipe(withSettings(m_recipe, target, settings, m_model->transformer().linearSites()), tr("%1 of %2").arg(what, target.describe()));
+}
+
+void Session::setRecipe(const QuantizationRecipe &recipe, const QString &what)
+{
+    m_previewedRank.reset();
+    if (!isOpen() || recipe == m_recipe)
+        return;
+    m_undo.push(new RecipeEdit(what, m_recipe, recipe, [this](const QuantizationRecipe &changed) { installRecipe(changed); }));
+}
+
+void Session::installRecipe(const QuantizationRecipe &recipe)
+{
+    m_recipe = recipe;
+    m_previewedRank.reset();
+    refreshTable();
+    m_draftTimer.start();
+    emit recipeChanged();
+    refill();
+    realise();
+}
+
+void Session::previewRank(int rank)
+{
+    m_previewedRank = rank;
+    emit rankPreviewed(rank);
+}
+
+void Session::chooseRank(int rank)
+{
+    m_previewedRank.reset();
+    if (m_selection.empty())
+        return;
+    // A layer cannot have more components than it has rows or columns.
+    QuantizationRecipe after = m_recipe;
+    for (const std::string &layer : m_selection) {
+        const LayerRow *chosen = row(layer);
+        if (chosen)
+            after.layers[layer].rank = std::min<Index>(rank, std::min(chosen->site.in, chosen->site.out));
+    }
+    RecipeTarget target;
+    target.layers = m_selection;
+    setRecipe(after, tr("Rank %1 of %2").arg(rank).arg(target.describe()));
+}
+
+int Session::shownRank() const
+{
+    if (m_previewedRank)
+        return *m_previewedRank;
+    const LayerRow *current = currentRow();
+    return current ? static_cast<int>(current->plan.rank) : 0;
+}
+
+void Session::setRunSettings(const RunSettings &settings)
+{
+    if (settings == m_runSettings)
+        return;
+    m_runSettings = settings;
+    m_draftTimer.start();
+    emit runSettingsChanged();
+}
+
+WindowOptions Session::windowOptions(int windows) const
+{
+    WindowOptions options;
+    const auto context = static_cast<int>(m_model->summary().contextLength);
+    options.length = m_runSettings.windowLength > 0 ? m_runSettings.windowLength : std::min(context, longestDefaultWindow);
+    options.maxWindows = windows;
+    return options;
+}
+
+DecomposeOptions Session::decomposeOptions() const
+{
+    DecomposeOptions options;
+    options.calibration = m_calibration.toStdString();
+    return options;
+}
+
+bool Session::isRunning() const
+{
+    return m_jobs.isBusy(runTag);
+}
+
+void Session::calibrate()
+{
+    startStages(true, false, false, tr("Calibrating"));
+}
+
+void Session::decompose()
+{
+    startStages(false, true, false, tr("Decomposing"));
+}
+
+void Session::evaluate()
+{
+    startStages(false, true, true, tr("Evaluating"));
+}
+
+void Session::runAll()
+{
+    startStages(true, true, true, tr("Calibrating, decomposing, evaluating"));
+}
+
+void Session::startStages(bool calibrate, bool decompose, bool evaluate, const QString &title)
+{
+    if (!isOpen())
+        return;
+    if (calibrate && m_runSettings.calibrationText.isEmpty()) {
+        emit message(tr("Choose a calibration text first (Runs panel)."));
+        return;
+    }
+    if (evaluate && m_runSettings.evaluationText.isEmpty()) {
+        emit message(tr("Choose an evaluation text first (Runs panel)."));
+        return;
+    }
+    m_jobs.cancel(refillTag);
+    m_running.reset();
+    auto engine = m_engine;
+    auto model = m_model;
+    auto project = m_project;
+    m_jobs.start(JobLane::Batch, runTag, title,
+                 [this, engine, model, project, calibrate, decompose, evaluate, recipe = m_recipe, settings = m_runSettings,
+                  calibrationWindows = windowOptions(m_runSettings.calibrationWindows), evaluationWindows = windowOptions(m_runSettings.evaluationWindows),
+                  calibration = m_calibration.toStdString()](const TaskContext &context) -> JobBridge::Delivery {
+                     std::string key = calibration;
+                     if (calibrate) {
+                         const auto windows = engine->windows(*model, TextSource{settings.calibrationText.toStdString(), "text"}, calibrationWindows, context);
+                         key = engine->calibrate(*model, *project, *windows, CalibrationOptions{}, context)->stats->key();
+                         m_jobs.post([this] {
+                             refreshStatistics();
+                             refreshTable();
+                         });
+                     }
+                     if (decompose) {
+                         DecomposeOptions options;
+                         options.calibration = key;
+                         engine->decompose(*model, *project, recipe, options, context);
+                         m_jobs.post([this] { refreshTable(); });
+                     }
+                     std::shared_ptr<const EvaluationReport> report;
+                     if (evaluate) {
+                         const auto windows = engine->windows(*model, TextSource{settings.evaluationText.toStdString(), "text"}, evaluationWindows, context);
+                         EvaluateOptions options;
+                         options.calibration = key;
+                         options.divergence = settings.divergence;
+                         // Groups of windows let the running value appear while the rest is still computed.
+                         options.perplexity.forward.group = std::max<std::size_t>(8, windows->windows.size() / 20);
+                         options.perplexity.afterGroup = [this](const PerplexityReport &soFar) {
+                             auto shared = std::make_shared<const PerplexityReport>(soFar);
+                             m_jobs.post([this, shared] {
+                                 m_running = shared;
+                                 emit runningPerplexityChanged();
+                             });
+                         };
+                         report = engine->evaluate(*model, *project, recipe, *windows, options, context);
+                     }
+                     return [this, report] {
+                         m_running.reset();
+                         refreshTable();
+                         if (report)
+                             refreshReports();
+                         emit runningPerplexityChanged();
+                         realise();
+                         refill();
+                     };
+                 });
+}
+
+void Session::refill()
+{
+    if (!isOpen() || isRunning())
+        return;
+    std::vector<std::string> missing;
+    for (const std::string &layer : m_selection)
+        if (const LayerRow *chosen = row(layer); chosen && needsDecomposition(*chosen))
+            missing.push_back(layer);
+    for (const LayerRow &one : m_table->rows)
+        if (needsDecomposition(one) && std::find(missing.begin(), missing.end(), one.site.name) == missing.end())
+            missing.push_back(one.site.name);
+    // Scalings that need statistics wait for a calibration.
+    std::erase_if(missing, [this](const std::string &layer) { return row(layer)->plan.scaling != ScalingKind::Identity && m_calibration.isEmpty(); });
+    if (missing.empty() || m_project->isReadOnly()) {
+        m_jobs.cancel(refillTag);
+        return;
+    }
+    auto engine = m_engine;
+    auto model = m_model;
+    auto project = m_project;
+    m_jobs.start(JobLane::Interactive, refillTag, tr("Decomposing %n layers", nullptr, static_cast<int>(missing.size())),
+                 [this, engine, model, project, missing, recipe = m_recipe, options = decomposeOptions()](const TaskContext &context) -> JobBridge::Delivery {
+                     context.beginStage("decomposing", missing.size());
+                     for (std::size_t i = 0; i < missing.size(); ++i) {
+                         context.checkStop();
+                         context.setDetail(missing[i]);
+                         const LinearSite *site = model->transformer().findLinear(missing[i]);
+                         const LayerPlan plan = recipe.planFor(*site);
+                         engine->decomposeLayer(*model, *project, missing[i], plan.formats.weight, plan.scaling, plan.rank, options, context.silent());
+                         context.advance();
+                         // The layer being looked at fills in at once, the others now and then.
+                         if (i == 0 || i % 16 == 0)
+                             m_jobs.post([this] {
+                                 if (isOpen())
+                                     refreshTable();
+                             });
+                     }
+                     return [this] {
+                         refreshTable();
+                         realise();
+                     };
+                 });
+}
+
+void Session::realise()
+{
+    const LayerRow *current = currentRow();
+    if (!current || !current->plan.quantize || !current->ready) {
+        m_realised.reset();
+        emit realisedChanged();
+        return;
+    }
+    if (m_realised && m_realised->layer == current->site.name && m_realised->plan == current->plan)
+        return;
+    auto engine = m_engine;
+    auto model = m_model;
+    auto project = m_project;
+    m_jobs.start(JobLane::Interactive, realiseTag, tr("Measuring %1").arg(safeText(current->site.name)),
+                 [this, engine, model, project, site = current->site, plan = current->plan, calibration = m_calibration.toStdString()](const TaskContext &context) -> JobBridge::Delivery {
+                     const Matrix weight = model->transformer().readWeight(site);
+                     Matrix quantized(weight.rows(), weight.cols());
+                     makeQuantizer(plan.formats.weight)
+                         ->quantize({weight.data(), static_cast<std::size_t>(weight.size())}, {weight.rows(), weight.cols()},
+                                    {quantized.data(), static_cast<std::size_t>(quantized.size())});
+                     context.checkStop();
+                     std::shared_ptr<const LowRankCorrection> correction;
+                     if (plan.rank > 0)
+                         correction = engine->correction(*model, *project, site.name, plan, calibration);
+                     std::shared_ptr<const SiteStats> stats;
+                     if (!calibration.empty())
+                         stats = project->siteStats(calibration, site.activationSite);
+                     auto found = std::make_shared<RealisedError>(RealisedError{site.name, plan, layerError(site.name, weight, quantized, correction.get(), stats.get(), context)});
+                     return [this, found] {
+                         m_realised = *found;
+                         emit realisedChanged();
+                     };
+                 });
+}
+
+std::optional<RealisedError> Session::realised() const
+{
+    const LayerRow *current = currentRow();
+    return current && m_realised && m_realised->layer == current->site.name && m_realised->plan == current->plan ? m_realised : std::nullopt;
+}
+
+std::shared_ptr<const DecompositionRecord> Session::overlay(const std::string &layer, const FormatSpec &format, ScalingKind scaling)
+{
+    if (!isOpen() || (scaling != ScalingKind::Identity && m_calibration.isEmpty()))
+        return nullptr;
+    const LinearSite *site = m_model->transformer().findLinear(layer);
+    if (!site)
+        return nullptr;
+    const DecompositionKey key{layer, m_model->weightFingerprint(*site), format, scaling, m_calibration.toStdString()};
+    if (auto known = m_project->decomposition(key))
+        return known;
+    auto engine = m_engine;
+    auto model = m_model;
+    auto project = m_project;
+    const QString tag = QStringLiteral("overlay:%1").arg(QString::fromStdString(key.text()));
+    if (!m_project->isReadOnly() && !m_jobs.isBusy(tag))
+        m_jobs.start(JobLane::Interactive, tag, tr("Decomposing %1").arg(safeText(layer)),
+                     [this, engine, model, project, layer, format, scaling, options = decomposeOptions()](const TaskContext &context) -> JobBridge::Delivery {
+                         engine->decomposeLayer(*model, *project, layer, format, scaling, 0, options, context);
+                         return [this] { emit overlayReady(); };
+                     });
+    return nullptr;
+}
+
+}  // namespace lqer
