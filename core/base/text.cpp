@@ -45,7 +45,8 @@ std::size_t decodeUtf8(std::string_view text, char32_t &codePoint)
 
 bool isUnsafe(char32_t c)
 {
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069)
+    // Controls, then what breaks lines (U+2028, U+2029) and what turns the direction of writing.
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0x061C
         || c == 0x200E || c == 0x200F;
 }
 
@@ -97,6 +98,8 @@ bool isValidUtf8(std::string_view text, std::size_t *badByte)
 std::string nearest(std::string_view name, std::span<const std::string> candidates)
 {
     std::string best;
+    if (name.empty())
+        return best;
     std::size_t bestDistance = std::max<std::size_t>(1, name.size() / 3) + 1;
     for (const std::string &candidate : candidates) {
         std::vector<std::size_t> row(candidate.size() + 1);

@@ -14,7 +14,8 @@ std::string escaped(std::string_view text, std::size_t maxLength = 200);
 // True if every byte sequence is well-formed UTF-8 (no overlong forms, no surrogates). badByte: offset of the first fault.
 bool isValidUtf8(std::string_view text, std::size_t *badByte = nullptr);
 
-// The candidate closest to `name` (Levenshtein distance at most a third of its length), or "" if none is near.
+// The candidate closest to `name` (Levenshtein distance at most a third of its length, but one edit always), or "" if none
+// is near.
 std::string nearest(std::string_view name, std::span<const std::string> candidates);
 
 // "1.2 GB", "340 kB": decimal units, three digits.

@@ -32,48 +32,58 @@ std::size_t usableProcessors()
 
 }  // namespace
 
-// One batch at a time: callers on different threads take turns.
+// Several batches can be open at once: their callers work on their own and so always get on, even while the threads of the
+// pool sit in the work of a paused job. Threads of the pool prefer the youngest batch, which keeps answers to a drag short.
 struct ThreadPool::State {
-    std::mutex callerMutex;
+    struct Batch {
+        const std::function<void(std::size_t)> &work;
+        std::size_t count;
+        std::size_t next = 0;
+        std::size_t running = 0;
+        std::size_t failedIndex = std::numeric_limits<std::size_t>::max();
+        std::exception_ptr failure;
+        std::condition_variable finished;
+
+        Batch(const std::function<void(std::size_t)> &calls, std::size_t number) : work(calls), count(number) {}
+        bool hasWork() const { return next < count; }
+    };
 
     std::mutex mutex;
     std::condition_variable wake;
-    std::condition_variable finished;
-    const std::function<void(std::size_t)> *work = nullptr;
-    std::size_t count = 0;
-    std::size_t next = 0;
-    std::size_t running = 0;
-    std::size_t failedIndex = std::numeric_limits<std::size_t>::max();
-    std::exception_ptr failure;
+    std::vector<Batch *> batches;  // oldest first
     bool stopping = false;
     std::vector<std::jthread> workers;
 
-    // Takes indices until none is left. The lock is held on entry and on return.
-    void drain(std::unique_lock<std::mutex> &lock)
+    Batch *youngestWithWork() const
     {
-        while (next < count) {
-            const std::size_t index = next++;
-            ++running;
-            const auto *job = work;
-            lock.unlock();
-            std::exception_ptr thrown;
-            try {
-                (*job)(index);
-            } catch (...) {
-                thrown = std::current_exception();
-            }
-            lock.lock();
-            --running;
-            if (thrown) {
-                next = count;
-                if (index < failedIndex) {
-                    failedIndex = index;
-                    failure = thrown;
-                }
+        const auto found = std::find_if(batches.rbegin(), batches.rend(), [](const Batch *batch) { return batch->hasWork(); });
+        return found == batches.rend() ? nullptr : *found;
+    }
+
+    // Does the next index of the batch. The lock is held on entry and on return, not while working.
+    static void step(Batch &batch, std::unique_lock<std::mutex> &lock)
+    {
+        const std::size_t index = batch.next++;
+        ++batch.running;
+        lock.unlock();
+        std::exception_ptr thrown;
+        try {
+            batch.work(index);
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+        lock.lock();
+        --batch.running;
+        if (thrown) {
+            batch.next = batch.count;
+            // Indices begin in order, so all smaller ones have begun: the smallest failure does not depend on timing.
+            if (index < batch.failedIndex) {
+                batch.failedIndex = index;
+                batch.failure = thrown;
             }
         }
-        if (running == 0)
-            finished.notify_all();
+        if (batch.running == 0)
+            batch.finished.notify_all();
     }
 
     void loop()
@@ -81,10 +91,10 @@ struct ThreadPool::State {
         insidePool = true;
         std::unique_lock lock(mutex);
         while (true) {
-            wake.wait(lock, [this] { return stopping || next < count; });
+            wake.wait(lock, [this] { return stopping || youngestWithWork(); });
             if (stopping)
                 return;
-            drain(lock);
+            step(*youngestWithWork(), lock);
         }
     }
 };
@@ -119,23 +129,18 @@ void ThreadPool::run(std::size_t count, const std::function<void(std::size_t)> &
             work(i);
         return;
     }
-    const std::lock_guard turn(m_state->callerMutex);
+    State::Batch batch(work, count);
     std::unique_lock lock(m_state->mutex);
-    m_state->work = &work;
-    m_state->count = count;
-    m_state->next = 0;
-    m_state->failure = nullptr;
-    m_state->failedIndex = std::numeric_limits<std::size_t>::max();
+    m_state->batches.push_back(&batch);
     m_state->wake.notify_all();
     insidePool = true;
-    m_state->drain(lock);
+    while (batch.hasWork())
+        State::step(batch, lock);
     insidePool = false;
-    m_state->finished.wait(lock, [this] { return m_state->running == 0; });
-    m_state->count = 0;
-    m_state->next = 0;
-    m_state->work = nullptr;
-    if (m_state->failure)
-        std::rethrow_exception(std::exchange(m_state->failure, nullptr));
+    batch.finished.wait(lock, [&] { return batch.running == 0; });
+    std::erase(m_state->batches, &batch);
+    if (batch.failure)
+        std::rethrow_exception(std::exchange(batch.failure, nullptr));
 }
 
 }  // namespace lqer

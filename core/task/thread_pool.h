@@ -21,7 +21,8 @@ public:
 
     // Calls work(i) for every i in [0, count), each once, in any order, on any thread of the pool; returns when all are
     // finished. If calls throw, the exception of the smallest i is rethrown and calls not yet begun are left out.
-    // A call from inside work() runs in place on the calling thread.
+    // A call from inside work() runs in place on the calling thread. Calls from several threads share the pool; each
+    // caller gets on by itself even if the pool's threads are busy or paused elsewhere.
     void run(std::size_t count, const std::function<void(std::size_t)> &work);
 
 private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/tensor/tensor.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -150,14 +151,14 @@ Tensor Tensor::fromMatrix(const ConstMatrixF64Ref &matrix)
 Tensor Tensor::fromVector(std::span<const float> values)
 {
     Tensor tensor(DType::F32, {static_cast<std::int64_t>(values.size())});
-    std::memcpy(tensor.m_bytes.data(), values.data(), values.size_bytes());
+    std::ranges::copy(std::as_bytes(values), tensor.m_bytes.begin());
     return tensor;
 }
 
 Tensor Tensor::fromVector(std::span<const double> values)
 {
     Tensor tensor(DType::F64, {static_cast<std::int64_t>(values.size())});
-    std::memcpy(tensor.m_bytes.data(), values.data(), values.size_bytes());
+    std::ranges::copy(std::as_bytes(values), tensor.m_bytes.begin());
     return tensor;
 }
 
