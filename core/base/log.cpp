@@ -42,10 +42,11 @@ std::function<void(LogLevel, const std::string &)> currentSink;
 void log(LogLevel level, const std::string &message)
 {
     const std::string safe = escaped(message, 4000);
-    logger().log(spdlogLevel(level), "{}", safe);
     const std::lock_guard lock(sinkMutex);
     if (currentSink)
         currentSink(level, safe);
+    else
+        logger().log(spdlogLevel(level), "{}", safe);
 }
 
 void setLogLevel(LogLevel level)

@@ -14,9 +14,10 @@ inline void logInfo(const std::string &message) { log(LogLevel::Info, message); 
 inline void logWarning(const std::string &message) { log(LogLevel::Warning, message); }
 inline void logDebug(const std::string &message) { log(LogLevel::Debug, message); }
 
-// Least level that is shown.
+// Least level that is shown where no sink is set.
 void setLogLevel(LogLevel level);
-// Also hands every message to `sink` (called under a lock, from any thread); an empty function removes it.
+// Hands every message, of whatever level, to `sink` and to nobody else (called under a lock, from any thread): a front end draws its
+// own lines. An empty function removes it.
 void setLogSink(std::function<void(LogLevel, const std::string &)> sink);
 
 }  // namespace lqer
