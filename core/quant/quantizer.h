@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/quant/format_spec.h"
@@ -16,22 +17,26 @@ namespace lqer {
 struct QuantizedWeight {
     FormatSpec format;
     Shape shape;
-    std::vector<std::uint8_t> codes;    // element codes, packed little-endian bit order, element 0 in the lowest bits
-    std::vector<std::uint8_t> scales;   // per block, layout documented by the format
-    std::vector<std::uint8_t> offsets;  // zero points or second-level scales, where the format has them
+    // Element codes of Quantizer::codeBits() bits in flat (row-major) order, packed little-endian: element 0 in the lowest bits
+    // (bit_packing.h). Nothing is stored for the padding of ragged blocks.
+    std::vector<std::uint8_t> codes;
+    std::vector<std::uint8_t> scales;   // per block, row-major over the grid of blocks; layout documented by the format's file
+    std::vector<std::uint8_t> offsets;  // zero points, second-level scales or exceptions, where the format has them
 
     std::uint64_t bytes() const { return codes.size() + scales.size() + offsets.size(); }
 };
 
-// One number format with its parameters fixed. Immutable, thread-safe. Arrays are row-major float32 of one to three dimensions.
-// The numbers follow numerics.md A to the last bit; zero stays zero (the sign of zero is not kept by every format).
+// One number format with its parameters fixed. Immutable, thread-safe. Arrays are row-major float32 of one to three dimensions;
+// the first dimension of three is a batch that no block crosses. The numbers follow numerics.md A to the last bit; zero stays
+// zero (the sign of zero is not kept by every format).
 class Quantizer {
 public:
     virtual ~Quantizer() = default;
 
+    // Complete: every parameter of the format with its value.
     virtual const FormatSpec &spec() const = 0;
-    // Quantize and dequantize: y has x's shape. x and y may be the same memory. Throws Error(Numeric) on NaN or infinity where
-    // the format has no code for it; the caller adds the tensor's name.
+    // Quantize and dequantize: y has x's shape. x and y may be the same memory. Throws Error(Numeric) with the flat index on NaN
+    // or infinity where the format has no code for it, and on finite values whose result overflows; the caller adds the tensor's name.
     virtual void quantize(std::span<const float> x, const Shape &shape, std::span<float> y) const = 0;
     // Stored bits per element including scales, for a tensor of this shape (ragged last blocks counted).
     virtual double bitsPerElement(const Shape &shape) const = 0;
@@ -39,19 +44,30 @@ public:
     // (numerics.md A.2); same as bitsPerElement for formats without one.
     virtual double bitsPerElement(const Shape &shape, int exponentBits) const = 0;
     virtual QuantizedWeight encode(std::span<const float> x, const Shape &shape) const = 0;
+    // Throws Error(Shape) if the stored arrays do not have the sizes that shape and format imply.
     virtual void decode(const QuantizedWeight &weight, std::span<float> y) const = 0;
+
+    // Bits of one element code.
+    virtual int codeBits() const = 0;
+    // Bands of this many slices along the first dimension (the last band may be shorter) can be quantized one by one, in any
+    // order and on any thread, with the same bits as the whole array. shape[0] where every scale depends on all rows.
+    virtual std::int64_t rowGranularity(const Shape &shape) const = 0;
 };
 
 // Throws Error(Argument): unknown format or parameter (with the nearest known), value out of range.
 std::unique_ptr<Quantizer> makeQuantizer(const FormatSpec &spec);
 
+enum class FormatParameterKind { Boolean, Integer, Real, Choice, Extents };
+
 struct FormatParameter {
     std::string name;
     FormatValue fallback;
-    double least = 0;      // for numbers
+    double least = 0;      // for numbers, and each extent of a list
     double most = 0;
     std::vector<std::string> choices;  // for strings
     std::string meaning;   // one sentence for a tooltip
+    FormatParameterKind kind = FormatParameterKind::Integer;
+    bool optional = false;  // a number that may also be the string "none"
 };
 
 struct FormatInfo {
@@ -65,5 +81,11 @@ struct FormatInfo {
 // Every format there is, in the order a person wants to see them. The one list: picker, forms, --help and tests follow it.
 const std::vector<FormatInfo> &formats();
 const FormatInfo *findFormat(std::string_view name);
+
+// The spec with aliases resolved, values checked and every parameter present: the form to compare, to hash and to store.
+// Throws Error(Argument) as makeQuantizer does.
+FormatSpec withDefaults(const FormatSpec &spec);
+// For tables and labels: the preset's name if the spec is one, else the text form without parameters that are at their default.
+std::string shortName(const FormatSpec &spec);
 
 }  // namespace lqer

@@ -143,10 +143,9 @@ void runLookup(const Case &golden, Verdict &verdict, const FormatSpec &spec, boo
 
     const QuantizedWeight stored = quantizer->encode(input.values, input.shape);
     if (golden.hasOutput("codes")) {
-        const int bits = static_cast<int>(std::get<std::int64_t>(withDefaults(spec).parameters.at("num_bits")));
         std::vector<double> codes(input.values.size());
         for (std::size_t i = 0; i < codes.size(); ++i)
-            codes[i] = unpackCode(stored.codes, bits, i);
+            codes[i] = unpackCode(stored.codes, quantizer->codeBits(), i);
         Tolerance tolerance;
         if (!codesAreExact)
             tolerance.step = [](std::size_t) { return 1.0; };
