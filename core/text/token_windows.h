@@ -12,12 +12,15 @@ namespace lqer {
 
 // How text becomes the windows that are scored. Every report names the convention.
 enum class WindowConvention {
-    Joined,         // GPTQ: the whole text once (BOS once at the start if the tokenizer adds it), consecutive windows, tail dropped
-    BosPerWindow,   // the whole text without BOS, chunks of length-1, BOS in front of each
+    Joined,         // GPTQ: the whole text once (BOS once at the start if the tokenizer adds it), consecutive windows, tail dropped.
+                    // The documents of a JSONL file are joined by a blank line.
+    BosPerWindow,   // the whole text without BOS, chunks of length-1, BOS in front of each, tail dropped
     Sharded,        // LQER and QERA as executed: contiguous shards of rows, batches of 1000 rows joined by a blank line, BOS
                     // per batch, remainder of each shard dropped (numerics.md E.1)
-    Strided,        // windows overlap; only the last `stride` targets of each later window are scored
-    WordPerplexity, // lm-eval: rolling windows over each document, every token scored once, perplexity per word
+    Strided,        // windows overlap; only the last `stride` targets of each later window are scored, and of the last one, which
+                    // may be shorter, those that are left
+    WordPerplexity, // lm-eval: rolling windows over each document, every token scored once, perplexity per word. `length` is the
+                    // model's context: a window has up to length+1 ids, because the last one is only a target.
     Tokens,         // ids given by the caller (an .npy file), one row a window or one row cut into windows
 };
 
@@ -48,11 +51,12 @@ struct TokenWindows {
     std::string hash;              // of the ids and options: provenance of statistics and reports
     std::int64_t totalIds = 0;     // before the tail was dropped
     std::int64_t words = 0;        // WordPerplexity: white-space separated words of the source
-    std::int64_t bytes = 0;        // WordPerplexity: bytes of the source, UTF-8
+    std::int64_t bytes = 0;        // of the source, where all of it is scored (WordPerplexity; Strided with BOS); else 0
     std::int64_t scoredTokens() const;
 };
 
 // Rows of a text source. A text file's rows are its lines with their line feed kept; of JSONL, the named field of each line.
+// Throws Error(Format) for an empty file, invalid UTF-8 (naming the byte) and broken JSON (naming the line).
 struct TextSource {
     std::string path;
     std::string jsonField = "text";  // for files ending in .jsonl
@@ -61,9 +65,11 @@ std::vector<std::string> readRows(const TextSource &source);
 // The documents a text source holds: the whole file for text, one per line for JSONL.
 std::vector<std::string> readDocuments(const TextSource &source);
 
+// Throws Error(Argument) for options that make no sense, a text too short for one window, or a convention that needs a BOS
+// the tokenizer does not have.
 TokenWindows makeWindows(const TextSource &source, const Tokenizer &tokenizer, const WindowOptions &options);
-// Ids from an .npy file of int32 or int64, one or two dimensions. Two dimensions: each row a window (options.length is ignored
-// unless it is smaller than the rows). Ids outside [0, vocabularySize) are an Error naming row and column.
+// Ids from an .npy file of int32 or int64, one or two dimensions. Each row is a window; rows longer than options.length are cut
+// into windows of that length, the tail dropped. Ids outside [0, vocabularySize) are an Error naming row and column.
 TokenWindows readTokenWindows(const std::string &npyPath, const WindowOptions &options, std::int64_t vocabularySize);
 
 }  // namespace lqer
