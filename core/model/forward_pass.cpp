@@ -153,7 +153,7 @@ std::shared_ptr<const Matrix> ForwardPass::head()
     return loaded;
 }
 
-void ForwardPass::run(const GroupFinished &finished)
+void ForwardPass::runHidden(const GroupHidden &finished)
 {
     for (std::size_t first = 0; first < m_windows.size(); first += m_group) {
         WindowGroup group;
@@ -171,15 +171,25 @@ void ForwardPass::run(const GroupFinished &finished)
         if (m_options.blocks >= 0)
             continue;
         finish(group);
-        if (!finished)
-            continue;
+        if (finished)
+            finished(group);
+    }
+}
+
+void ForwardPass::run(const GroupFinished &finished)
+{
+    if (!finished) {
+        runHidden({});
+        return;
+    }
+    runHidden([&](const WindowGroup &group) {
         const std::shared_ptr<const Matrix> weight = head();
         finished(group, [&](std::size_t inGroup, Index row, Index rows) {
             Matrix logits(rows, weight->rows());
             multiplyTransposed(group.hidden[inGroup].middleRows(row, rows), *weight, logits, m_silent);
             return logits;
         });
-    }
+    });
 }
 
 }  // namespace lqer

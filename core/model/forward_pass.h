@@ -21,7 +21,8 @@ struct WindowGroup {
 
 // The output head: scores over the vocabulary for some positions of some window of the group.
 using LogitRows = std::function<Matrix(std::size_t inGroup, Index row, Index rows)>;
-// What is done with a group that has passed the last block; runs on the calling thread.
+// What is done with a group that has passed the last block and what lies between it and the head; on the calling thread.
+using GroupHidden = std::function<void(WindowGroup &group)>;
 using GroupFinished = std::function<void(const WindowGroup &group, const LogitRows &logits)>;
 
 // One run of windows through a model. Windows of a group go side by side through one stage after another (embedding, each block,
@@ -35,6 +36,8 @@ public:
 
     // `finished` is called for each group if all blocks are run and it is not empty.
     void run(const GroupFinished &finished);
+    // The same without the head.
+    void runHidden(const GroupHidden &finished);
 
 private:
     using WindowStage = std::function<void(std::size_t inGroup, Matrix &hidden, SiteInputs &inputs)>;

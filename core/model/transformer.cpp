@@ -150,20 +150,29 @@ void Transformer::forward(std::span<const TokenWindow> windows, ForwardHooks &ho
 std::vector<std::vector<float>> Transformer::logProbabilities(std::span<const TokenWindow> windows, ForwardHooks &hooks,
                                                               const ForwardOptions &options, const TaskContext &context) const
 {
-    LQER_ASSERT(options.blocks < 0);
     std::vector<std::vector<float>> results(windows.size());
+    logProbabilities(windows, hooks, options, [&](std::size_t w, std::vector<float> scores) { results[w] = std::move(scores); }, context);
+    return results;
+}
+
+void Transformer::logProbabilities(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
+                                   const ScoresSink &scores, const TaskContext &context) const
+{
+    LQER_ASSERT(options.blocks < 0);
     for (std::size_t w = 0; w < windows.size(); ++w) {
-        const auto ids = static_cast<std::int64_t>(windows[w].ids.size());
         if (windows[w].firstScored < 1)
             throw Error(ErrorCode::Argument, "", fmt::format("window {}", w), "the first token has nothing before it to score it by");
-        results[w].resize(static_cast<std::size_t>(std::max<std::int64_t>(0, ids - windows[w].firstScored)));
     }
     ForwardPass pass(m_state->config, m_state->weights, m_state->activations, windows, hooks, options, context);
     pass.run([&](const WindowGroup &group, const LogitRows &logitRows) {
         // Row r holds the scores of the token at r + 1.
         std::vector<HeadPart> parts;
-        for (std::size_t i = 0; i < group.hidden.size(); ++i)
-            appendParts(i, windows[group.first + i].firstScored - 1, group.hidden[i].rows() - 1, parts);
+        std::vector<std::vector<float>> results(group.hidden.size());
+        for (std::size_t i = 0; i < group.hidden.size(); ++i) {
+            const std::int64_t first = windows[group.first + i].firstScored;
+            results[i].resize(static_cast<std::size_t>(std::max<std::int64_t>(0, group.hidden[i].rows() - first)));
+            appendParts(i, first - 1, group.hidden[i].rows() - 1, parts);
+        }
         parallelFor(context.silent(), static_cast<Index>(parts.size()), 1, [&](Index p, Index) {
             const HeadPart &part = parts[static_cast<std::size_t>(p)];
             const std::size_t w = group.first + part.inGroup;
@@ -172,17 +181,31 @@ std::vector<std::vector<float>> Transformer::logProbabilities(std::span<const To
             const auto vocabulary = static_cast<std::size_t>(logits.cols());
             for (Index row = 0; row < part.rows; ++row) {
                 const Index target = part.row + row + 1;
-                const std::span<const float> scores(&logits(row, 0), vocabulary);
-                if (countNonFinite(scores) > 0)
+                const std::span<const float> values(&logits(row, 0), vocabulary);
+                if (countNonFinite(values) > 0)
                     throw Error(ErrorCode::Numeric, "", fmt::format("window {}, position {}", w, target - 1),
                                 "the model's scores are not finite");
-                results[w][static_cast<std::size_t>(target - window.firstScored)] =
-                    logSoftmaxAt(scores, static_cast<std::size_t>(window.ids[static_cast<std::size_t>(target)]));
+                results[part.inGroup][static_cast<std::size_t>(target - window.firstScored)] =
+                    logSoftmaxAt(values, static_cast<std::size_t>(window.ids[static_cast<std::size_t>(target)]));
             }
         });
         context.advance(group.hidden.size());
+        for (std::size_t i = 0; i < results.size(); ++i)
+            scores(group.first + i, std::move(results[i]));
     });
-    return results;
 }
+
+void Transformer::finalHidden(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
+                              const HiddenSink &hidden, const TaskContext &context) const
+{
+    LQER_ASSERT(options.blocks < 0);
+    ForwardPass pass(m_state->config, m_state->weights, m_state->activations, windows, hooks, options, context);
+    pass.runHidden([&](WindowGroup &group) {
+        for (std::size_t i = 0; i < group.hidden.size(); ++i)
+            hidden(group.first + i, std::move(group.hidden[i]));
+    });
+}
+
+Matrix Transformer::readHead() const { return m_state->weights.matrix(m_state->weights.layout().head); }
 
 }  // namespace lqer

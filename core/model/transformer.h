@@ -69,6 +69,18 @@ public:
     // the sum in double.
     std::vector<std::vector<float>> logProbabilities(std::span<const TokenWindow> windows, ForwardHooks &hooks,
                                                      const ForwardOptions &options, const TaskContext &context) const;
+    // The same handed out window by window in order, on the calling thread, each time a group is done.
+    using ScoresSink = std::function<void(std::size_t window, std::vector<float> logProbabilities)>;
+    void logProbabilities(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
+                          const ScoresSink &scores, const TaskContext &context) const;
+
+    // What the head sees of each window: (tokens, features), behind the last norm. Window by window in order, on the calling
+    // thread, each time a group is done. Progress: forwardSteps(...) without the head.
+    using HiddenSink = std::function<void(std::size_t window, Matrix hidden)>;
+    void finalHidden(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
+                     const HiddenSink &hidden, const TaskContext &context) const;
+    // The output head (vocabulary, features) as float32; it is never quantized. Scores are hidden * head^T.
+    Matrix readHead() const;
 
 private:
     struct State;
