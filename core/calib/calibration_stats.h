@@ -15,23 +15,26 @@ namespace lqer {
 // What calibration knows about one activation site (one input x of `features` channels). A value.
 struct SiteStats {
     std::int64_t tokens = 0;
-    VectorF64 maxMeanAbs;   // LQER: largest per-batch mean of |x_i|; numerics.md B.1
+    VectorF64 maxMeanAbs;   // LQER: largest per-batch mean of |x_i|
     VectorF64 sumSquares;   // QERA-approx: sum of x_i^2 over all tokens
     VectorF64 maxAbs;       // largest |x_i|, for plots
     MatrixF64 autocorrelation;  // QERA-exact: sum of x^T x over all tokens, (features, features); empty if not collected
 
     Index features() const { return sumSquares.size(); }
+    bool hasAutocorrelation() const { return autocorrelation.size() > 0; }
     // Scale vectors as the official code forms them.
-    VectorF64 lqerScale() const;      // max(s, 1e-4) / sqrt(min s * max s)
+    VectorF64 lqerScale() const;      // s = max(maxMeanAbs, 1e-4), divided by sqrt(min s * max s)
     VectorF64 diagonalScale() const;  // sqrt(sumSquares / tokens)
-    // E[x^T x] = autocorrelation / tokens.
+    // E[x^T x] = autocorrelation / tokens: a second matrix of that size.
     MatrixF64 meanAutocorrelation() const;
 };
 
 struct CalibrationOptions {
     std::int64_t batch = 2;               // windows per batch: LQER's statistic is a maximum over batches
     bool autocorrelation = true;          // collect R (needed by `exact` and by every output error)
-    std::uint64_t memoryLimit = 0;        // bytes for R matrices and hidden states; 0: no limit. Above it the pass is repeated block by block.
+    // Bytes for autocorrelation matrices and hidden states; 0: no limit. Where all windows do not fit, they go through in small
+    // groups, and the pass is repeated for as many blocks at a time as fit. Changes no number.
+    std::uint64_t memoryLimit = 0;
 };
 
 // Statistics with where they came from.
@@ -48,12 +51,13 @@ struct CalibrationStats {
     std::string key() const;
 };
 
-// Accumulates one site, window after window; feed() in window order.
+// Accumulates one site, window after window; feed() in window order. Sums in double; X^T X of each window in float, added in double
+// (the official code: X^T X of each batch in float, added in double).
 class SiteAccumulator {
 public:
     SiteAccumulator(Index features, const CalibrationOptions &options);
     // x (tokens, features): one window's input. Batches of options.batch windows are closed automatically; a last partial batch
-    // counts as a batch.
+    // counts as a batch. Throws Error(Numeric) on NaN, infinity or an overflow of X^T X, naming token and channel.
     void feed(const ConstMatrixRef &x, const TaskContext &context = {});
     SiteStats finish();
 
@@ -66,8 +70,10 @@ private:
     std::int64_t m_batchWindows = 0;
 };
 
-// One forward pass over the windows; calls `finished` with each site's statistics as soon as its block is done, so that a caller
-// can store them and let them go. Peak memory: one block's statistics and weights plus hidden states.
+// Statistics of every activation site from a forward pass over the windows; calls `finished` with each site's as soon as its block is
+// done, on the calling thread, so that a caller can store them and let them go. Peak memory: one block's statistics and weights plus
+// the hidden states of all windows, or what memoryLimit allows. Begins a progress stage of its own.
+// Throws Error(Numeric) naming site and window, Error(Memory) when one block does not fit into memoryLimit, Error(Argument) on no windows.
 using SiteFinished = std::function<void(const ActivationSite &site, SiteStats stats)>;
 void calibrate(const Transformer &model, const TokenWindows &windows, const CalibrationOptions &options,
                const SiteFinished &finished, const TaskContext &context);

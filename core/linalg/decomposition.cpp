@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -83,11 +83,11 @@ VectorF64 singularValues(const ConstMatrixF64Ref &matrix)
     return sigma;
 }
 
-SymmetricEigen symmetricEigen(const ConstMatrixF64Ref &matrix)
+SymmetricEigen symmetricEigen(MatrixF64 matrix)
 {
     checkSymmetric(matrix);
     const Index n = matrix.rows();
-    SymmetricEigen eigen{VectorF64(n), matrix};
+    SymmetricEigen eigen{VectorF64(n), std::move(matrix)};
     if (n == 0)
         return eigen;
     const lapack_int info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', blasInt(n), eigen.vectors.data(), blasInt(n), eigen.values.data());
@@ -96,16 +96,15 @@ SymmetricEigen symmetricEigen(const ConstMatrixF64Ref &matrix)
     return eigen;
 }
 
-VectorF64 symmetricEigenvalues(const ConstMatrixF64Ref &matrix)
+VectorF64 symmetricEigenvalues(MatrixF64 matrix)
 {
     checkSymmetric(matrix);
     const Index n = matrix.rows();
     VectorF64 values(n);
     if (n == 0)
         return values;
-    MatrixF64 work = matrix;
     const auto solve = n >= twoStageFrom ? LAPACKE_dsyevd_2stage : LAPACKE_dsyevd;
-    checkInfo(solve(LAPACK_COL_MAJOR, 'N', 'L', blasInt(n), work.data(), blasInt(n), values.data()), "eigenvalues", n, n);
+    checkInfo(solve(LAPACK_COL_MAJOR, 'N', 'L', blasInt(n), matrix.data(), blasInt(n), values.data()), "eigenvalues", n, n);
     return values;
 }
 
@@ -116,13 +115,13 @@ SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k)
     LQER_ASSERT(k >= 0 && k <= n);
     SymmetricLeading leading;
     if (2 * k > n) {
-        SymmetricEigen eigen = symmetricEigen(matrix);
+        const SymmetricEigen eigen = symmetricEigen(std::move(matrix));
         leading.values = eigen.values.reverse();
         leading.vectors = eigen.vectors.rightCols(k).rowwise().reverse();
         return leading;
     }
     if (k == 0) {
-        leading.values = symmetricEigenvalues(matrix).reverse();
+        leading.values = symmetricEigenvalues(std::move(matrix)).reverse();
         leading.vectors.resize(n, 0);
         return leading;
     }

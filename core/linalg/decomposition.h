@@ -23,16 +23,16 @@ struct SymmetricEigen {
     VectorF64 values;   // ascending
     MatrixF64 vectors;  // columns belong to values
 };
-SymmetricEigen symmetricEigen(const ConstMatrixF64Ref &matrix);
+// Both work in the matrix they are given: hand it over where it is not needed any more.
+SymmetricEigen symmetricEigen(MatrixF64 matrix);
 // Values only, ascending.
-VectorF64 symmetricEigenvalues(const ConstMatrixF64Ref &matrix);
+VectorF64 symmetricEigenvalues(MatrixF64 matrix);
 
 struct SymmetricLeading {
     VectorF64 values;   // all n, descending
     MatrixF64 vectors;  // (n, k): of the k largest
 };
-// All eigenvalues and the eigenvectors of the k largest, for little more than the values alone (one tridiagonalisation). Takes the
-// matrix by value because the reduction happens in place.
+// All eigenvalues and the eigenvectors of the k largest, for little more than the values alone (one tridiagonalisation, in place).
 SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k);
 
 // L (n, r) with matrix = L L^T up to rounding, r the numerical rank (Cholesky with diagonal pivoting, so singular is fine). The

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/recon/error_decomposition.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/linalg/decomposition.h"
+#include "core/linalg/gemm.h"
+#include "core/tensor/tensor.h"
+
+namespace lqer {
+
+namespace {
+
+// Rows or columns of the error that are held in double at a time, so that a second copy of it is never made.
+constexpr Index band = 512;
+// Largest Gram matrix that is formed for the sake of a spectrum alone: 2 GiB.
+constexpr Index largestSpectrum = 16384;
+
+// Top eigenvectors of E^T M E and what goes with them. `error` is E^T, (out, in), in this file.
+struct Leading {
+    MatrixF64 vectors;  // V (out, k), orthonormal; zero columns where sigma is lost in rounding
+    VectorF64 sigma;    // all min(in, out) of them, or k
+    double energy = 0;  // trace(E^T M E)
+    bool complete = true;
+};
+
+// G = E^T M E, (out, out), band by band.
+MatrixF64 outputGram(const ConstMatrixRef &error, const Scaling &scaling, const TaskContext &context)
+{
+    const Index out = error.rows();
+    MatrixF64 g(out, out);
+    for (Index begin = 0; begin < out; begin += band) {
+        const Index rows = std::min(band, out - begin);
+        MatrixF64 columns = error.middleRows(begin, rows).cast<double>().transpose();
+        MatrixF64 shaped(columns.rows(), rows);
+        scaling.apply(columns, shaped, context);
+        parallelFor(context, out - begin, band, [&](Index first, Index last) {
+            const MatrixF64 below = error.middleRows(begin + first, last - first).cast<double>();
+            multiply(below, shaped, g.block(begin + first, begin, last - first, rows), context);
+        });
+    }
+    fillUpper(g, context);
+    return g;
+}
+
+// K = L^T E E^T L, (r, r), for M = L L^T, or with L = diag(F) where `factor` is empty.
+MatrixF64 inputGram(const ConstMatrixRef &error, const MatrixF64 &factor, const VectorF64 &scale, const TaskContext &context)
+{
+    const Index order = factor.size() ? factor.cols() : error.cols();
+    MatrixF64 k = MatrixF64::Zero(order, order);
+    MatrixF64 part(order, order);
+    for (Index begin = 0; begin < error.rows(); begin += band) {
+        const Index rows = std::min(band, error.rows() - begin);
+        MatrixF64 shaped = error.middleRows(begin, rows).cast<double>();
+        if (factor.size()) {
+            MatrixF64 product(rows, order);
+            multiply(shaped, factor, product, context);
+            shaped = std::move(product);
+        } else {
+            shaped *= scale.asDiagonal();
+        }
+        gram(shaped, part, context);
+        k += part;
+    }
+    return k;
+}
+
+// How many leading sigma stand above the rounding of a Gram matrix of this order.
+Index resolved(const VectorF64 &values, Index most, Index order)
+{
+    const double floor = values.size() ? values[0] * static_cast<double>(order) * std::numeric_limits<double>::epsilon() : 0.0;
+    Index count = 0;
+    while (count < most && values[count] > floor)
+        ++count;
+    return count;
+}
+
+// E^T X = error X for X (in, k): (out, k) in double.
+MatrixF64 errorTimes(const ConstMatrixRef &error, const ConstMatrixF64Ref &x, const TaskContext &context)
+{
+    MatrixF64 y(error.rows(), x.cols());
+    parallelFor(context, error.rows(), band, [&](Index begin, Index end) {
+        multiply(MatrixF64(error.middleRows(begin, end - begin).cast<double>()), x, y.middleRows(begin, end - begin), context);
+    });
+    return y;
+}
+
+// E V for V (out, k): (in, k) in double.
+MatrixF64 transposedErrorTimes(const ConstMatrixRef &error, const ConstMatrixF64Ref &v, const TaskContext &context)
+{
+    MatrixF64 y(error.cols(), v.cols());
+    parallelFor(context, error.cols(), band, [&](Index begin, Index end) {
+        transposedMultiply(MatrixF64(error.middleCols(begin, end - begin).cast<double>()), v, y.middleRows(begin, end - begin), context);
+    });
+    return y;
+}
+
+VectorF64 rootsOf(const VectorF64 &values)
+{
+    return values.cwiseMax(0.0).cwiseSqrt();
+}
+
+Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Index k, const TaskContext &context)
+{
+    const Index in = error.cols();
+    const Index out = error.rows();
+    Leading leading;
+    if (out <= in) {
+        MatrixF64 g = outputGram(error, scaling, context);
+        leading.energy = g.trace();
+        context.checkStop();
+        SymmetricLeading eigen = symmetricLeading(std::move(g), k);
+        const Index kept = resolved(eigen.values, k, out);
+        leading.vectors = std::move(eigen.vectors);
+        leading.vectors.rightCols(k - kept).setZero();
+        leading.sigma = rootsOf(eigen.values);
+        return leading;
+    }
+    // The eigenvalues of E^T L L^T E are those of K = L^T E E^T L, and K u = sigma^2 u gives v = E^T L u / sigma.
+    const bool exact = scaling.kind() == ScalingKind::Exact;
+    MatrixF64 factor;
+    VectorF64 scale;
+    if (exact)
+        factor = semidefiniteFactor(MatrixF64(scaling.sum() / scaling.tokens()));
+    else
+        scale = scaling.diagonal().cwiseSqrt();
+    leading.vectors = MatrixF64::Zero(out, k);
+    leading.sigma = VectorF64::Zero(in);
+    if (exact && factor.cols() == 0)
+        return leading;  // R is zero
+    MatrixF64 gramMatrix = inputGram(error, factor, scale, context);
+    leading.energy = gramMatrix.trace();
+    context.checkStop();
+    const Index order = gramMatrix.rows();
+    const SymmetricLeading eigen = symmetricLeading(std::move(gramMatrix), std::min(k, order));
+    leading.sigma.head(order) = rootsOf(eigen.values);
+    const Index kept = resolved(eigen.values, std::min(k, order), order);
+    MatrixF64 u = eigen.vectors.leftCols(kept);
+    if (exact) {
+        MatrixF64 product(in, kept);
+        multiply(factor, u, product, context);
+        u = std::move(product);
+    } else {
+        u = scale.asDiagonal() * u;
+    }
+    MatrixF64 v = errorTimes(error, u, context);
+    v *= leading.sigma.head(kept).cwiseInverse().asDiagonal();
+    orthonormalizeColumns(v);  // the small ones lose orthogonality to the large ones like (sigma_1 / sigma)^2
+    leading.vectors.leftCols(kept) = v;
+    return leading;
+}
+
+// trace(E^T R E) with the products in float and the sum in double.
+double shapedEnergy(const ConstMatrixRef &error, const Matrix &r, double perUnit, const TaskContext &context)
+{
+    const Index blocks = (error.rows() + band - 1) / band;
+    VectorF64 parts = VectorF64::Zero(blocks);
+    parallelFor(context, error.rows(), band, [&](Index begin, Index end) {
+        Matrix shaped(end - begin, error.cols());
+        multiply(error.middleRows(begin, end - begin), r, shaped, context);
+        for (Index row = begin; row < end; ++row)
+            parts[begin / band] += shaped.row(row - begin).cast<double>().dot(error.row(row).cast<double>());
+    });
+    return parts.sum() * perUnit;
+}
+
+Leading leadingByIteration(const ConstMatrixRef &error, const Scaling &scaling, Index k, const TaskContext &context)
+{
+    const Index in = error.cols();
+    // M is handed to the float products with its largest diagonal element at 1, so that nothing over- or underflows there.
+    const double largest = scaling.diagonal().maxCoeff();
+    const double unit = largest > 0 ? largest : 1.0;
+    Matrix r;
+    Vector diagonal;
+    if (scaling.kind() == ScalingKind::Exact) {
+        r.resize(in, in);
+        parallelFor(context, in, band, [&](Index begin, Index end) {
+            r.middleRows(begin, end - begin) = (scaling.sum().middleRows(begin, end - begin) / (scaling.tokens() * unit)).cast<float>();
+        });
+    } else {
+        diagonal = (scaling.diagonal() / unit).cast<float>();
+    }
+    const TaskContext silent = context.silent();
+    const GramOperator gramOperator = [&](const ConstMatrixRef &x, MatrixRef y) {
+        Matrix inputs(in, x.cols());
+        transposedMultiply(error, x, inputs, silent);
+        if (r.size()) {
+            Matrix shaped(in, x.cols());
+            multiply(r, inputs, shaped, silent);
+            inputs = std::move(shaped);
+        } else {
+            inputs = diagonal.asDiagonal() * inputs;
+        }
+        multiply(error, inputs, y, silent);
+    };
+    LeadingSubspaceOptions options;
+    options.block = k > 128 ? 64 : 32;
+    LeadingSubspace subspace = leadingSubspace(error.rows(), k, gramOperator, options, context);
+
+    // Rayleigh-Ritz in double: rotates V so that V^T G V is diagonal, its entries what each component captures.
+    const MatrixF64 ev = transposedErrorTimes(error, subspace.vectors, context);
+    MatrixF64 shaped(in, k);
+    scaling.apply(ev, shaped, context);
+    MatrixF64 projected(k, k);
+    transposedMultiply(ev, shaped, projected, context);
+    const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * (projected + projected.transpose())), k);
+
+    Leading leading;
+    leading.complete = false;
+    leading.sigma = rootsOf(ritz.values);
+    leading.vectors.resize(error.rows(), k);
+    multiply(subspace.vectors, ritz.vectors, leading.vectors, context);
+    const Index kept = resolved(ritz.values, k, error.rows());
+    leading.vectors.rightCols(k - kept).setZero();
+    if (r.size()) {
+        leading.energy = shapedEnergy(error, r, unit, context);
+    } else {
+        for (Index row = 0; row < error.rows(); ++row)
+            leading.energy += error.row(row).cast<double>().cwiseAbs2().dot(scaling.diagonal().transpose());
+    }
+    return leading;
+}
+
+void checkFinite(const ConstMatrixRef &error)
+{
+    for (Index row = 0; row < error.rows(); ++row) {
+        std::size_t column = 0;
+        if (countNonFinite({error.data() + row * error.outerStride(), static_cast<std::size_t>(error.cols())}, &column) > 0)
+            throw Error(ErrorCode::Numeric, fmt::format("quantization error of a {}x{} weight is {} at output {}, input {}", error.rows(),
+                                                        error.cols(), error(row, static_cast<Index>(column)), row, column));
+    }
+}
+
+Matrix quantized(const ConstMatrixF64Ref &values, const Quantizer &format)
+{
+    Matrix result = values.cast<float>();
+    const std::span<float> flat(result.data(), static_cast<std::size_t>(result.size()));
+    format.quantize(flat, {result.rows(), result.cols()}, flat);
+    return result;
+}
+
+}  // namespace
+
+ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling, const DecompositionOptions &options,
+                             const TaskContext &context)
+{
+    LQER_ASSERT(error.rows() > 0 && error.cols() > 0 && options.maxRank >= 0);
+    if (scaling.features() != error.cols())
+        throw Error(ErrorCode::Shape, fmt::format("weight is {}x{}, the scaling covers {} inputs", error.rows(), error.cols(), scaling.features()));
+    checkFinite(error);
+    const Index order = std::min(error.rows(), error.cols());
+    const Index k = options.maxRank == 0 ? order : std::min(options.maxRank, order);
+    // An iteration pays while the wanted part is small.
+    const bool iterate = order > options.exactBelow && 4 * k <= order && (!options.fullSpectrum || order > largestSpectrum);
+    const TaskContext silent = context.silent();
+    Leading leading = iterate ? leadingByIteration(error, scaling, k, silent) : leadingExactly(error, scaling, k, silent);
+
+    ErrorDecomposition result;
+    result.scaling = scaling.kind();
+    result.spectrumComplete = leading.complete;
+    result.sigma = std::move(leading.sigma);
+    result.totalEnergy = leading.energy;
+    result.totalEnergyUnscaled = 0;
+    for (Index row = 0; row < error.rows(); ++row)
+        result.totalEnergyUnscaled += error.row(row).cast<double>().squaredNorm();
+    if (scaling.kind() == ScalingKind::Identity)
+        result.sigmaUnscaled = result.sigma;
+    else if (leading.complete && options.sigmaUnscaled.size() == order)
+        result.sigmaUnscaled = options.sigmaUnscaled;
+    else if (leading.complete)
+        result.sigmaUnscaled =
+            leadingExactly(error, Scaling(ScalingKind::Identity, nullptr, error.cols()), 0, silent).sigma;
+
+    result.a = transposedErrorTimes(error, leading.vectors, silent);
+    result.b = leading.vectors.transpose();
+    for (Index i = 0; i < k; ++i) {
+        const bool kept = !leading.vectors.col(i).isZero(0.0);
+        Index largest = 0;
+        result.a.col(i).cwiseAbs().maxCoeff(&largest);
+        const double sign = result.a(largest, i) < 0 ? -1.0 : 1.0;
+        result.a.col(i) *= kept ? sign / result.sigma[i] : 0.0;
+        result.b.row(i) *= kept ? sign * result.sigma[i] : 0.0;
+    }
+    return result;
+}
+
+LowRankCorrection ErrorDecomposition::truncate(Index rank, const Quantizer &aFormat, const Quantizer &bFormat) const
+{
+    if (rank < 0 || rank > std::min(in(), out()))
+        throw Error(ErrorCode::Argument, fmt::format("rank {} is not in 0 ... {}, the smaller side of a layer with {} inputs and {} outputs",
+                                                     rank, std::min(in(), out()), in(), out()));
+    if (rank > maxRank())
+        throw Error(ErrorCode::Argument, fmt::format("rank {} is above the {} components that were computed", rank, maxRank()));
+    return {quantized(a.leftCols(rank), aFormat), quantized(b.topRows(rank), bFormat), aFormat.spec(), bFormat.spec()};
+}
+
+double ErrorDecomposition::residualEnergy(Index rank) const
+{
+    LQER_ASSERT(rank >= 0 && rank <= sigma.size());
+    return std::max(0.0, totalEnergy - sigma.head(rank).squaredNorm());
+}
+
+}  // namespace lqer
