@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/studio/main_window.h"
+
+#include <QActionGroup>
+#include <QApplication>
+#include <QCloseEvent>
+#include <QDir>
+#include <QDockWidget>
+#include <QDragEnterEvent>
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QLabel>
+#include <QMenuBar>
+#include <QMessageBox>
+#include <QMimeData>
+#include <QProgressBar>
+#include <QStackedWidget>
+#include <QStatusBar>
+#include <QTabWidget>
+#include <QTreeView>
+
+#include "core/base/error.h"
+#include "widgets/dialogs/preferences_dialog.h"
+#include "widgets/panels/activations_panel.h"
+#include "widgets/panels/compare_panel.h"
+#include "widgets/panels/inspector_panel.h"
+#include "widgets/panels/layers_panel.h"
+#include "widgets/panels/log_panel.h"
+#include "widgets/panels/map_panel.h"
+#include "widgets/panels/runs_panel.h"
+#include "widgets/panels/spectrum_panel.h"
+#include "widgets/panels/weights_panel.h"
+#include "widgets/panels/welcome_page.h"
+#include "widgets/session/preferences.h"
+#include "widgets/session/session.h"
+#include "widgets/text/glossary.h"
+#include "widgets/text/number_text.h"
+
+namespace lqer {
+
+MainWindow::MainWindow(std::shared_ptr<Engine> engine, const QString &workFolder, const QString &demo, QWidget *parent)
+    : QMainWindow(parent), m_session(std::make_unique<Session>(std::move(engine), workFolder)), m_demo(demo), m_pages(new QStackedWidget(this)),
+      m_welcome(new WelcomePage(this)), m_views(new QTabWidget(this))
+{
+    setObjectName(QStringLiteral("main"));
+    setWindowTitle(tr("LQER Studio"));
+    setAcceptDrops(true);
+    setDockOptions(AnimatedDocks | AllowNestedDocks | AllowTabbedDocks);
+    setCorner(Qt::BottomLeftCorner, Qt::BottomDockWidgetArea);
+    setCorner(Qt::BottomRightCorner, Qt::RightDockWidgetArea);
+
+    m_spectrum = new SpectrumPanel(*m_session, this);
+    m_activations = new ActivationsPanel(*m_session, this);
+    m_weights = new WeightsPanel(*m_session, this);
+    m_compare = new ComparePanel(*m_session, this);
+    m_views->addTab(m_spectrum, tr("Spectrum"));
+    m_views->addTab(m_activations, tr("Activations"));
+    m_views->addTab(m_weights, tr("Weights"));
+    m_views->addTab(m_compare, tr("Compare"));
+    m_views->setTabToolTip(0, meaningOf(Term::Spectrum));
+    m_views->setTabToolTip(1, meaningOf(Term::ChannelMagnitude));
+    m_views->setTabToolTip(2, tr("The weight, what quantization lost, and what is left after the correction"));
+    m_views->setTabToolTip(3, tr("Two runs layer by layer"));
+    m_views->setDocumentMode(true);
+    m_pages->addWidget(m_welcome);
+    m_pages->addWidget(m_views);
+    setCentralWidget(m_pages);
+
+    makeDocks();
+    makeActions();
+    makeStatusBar();
+    m_welcome->setDemoAvailable(!m_demo.isEmpty());
+
+    connect(m_welcome, &WelcomePage::openRequested, this, &MainWindow::chooseAndOpen);
+    connect(m_welcome, &WelcomePage::demoRequested, this, &MainWindow::openDemo);
+    connect(m_welcome, &WelcomePage::recentRequested, this, &MainWindow::open);
+    connect(m_runs, &RunsPanel::compareRequested, this, [this](int first, int second) {
+        m_compare->compare(first, second);
+        m_views->setCurrentWidget(m_compare);
+    });
+    connect(m_session.get(), &Session::opened, this, [this] {
+        preferences::addRecent(m_session->folder());
+        preferences::setOpenProject(m_session->projectFolder());
+        updateRecent();
+        m_welcome->setStatus({});
+        updateForSession();
+        m_spectrum->setFocus();
+        if (std::exchange(m_runWhenOpened, false) && (m_session->calibration().isEmpty() || m_session->reports().empty()))
+            m_session->runAll();
+    });
+    connect(m_session.get(), &Session::openFailed, this, [this](const QString &text) {
+        m_runWhenOpened = false;
+        m_welcome->setStatus(text);
+        m_log->add(text);
+        if (m_session->isOpen())
+            QMessageBox::warning(this, tr("Open"), text);
+    });
+    connect(m_session.get(), &Session::closed, this, &MainWindow::updateForSession);
+    connect(m_session.get(), &Session::recipeChanged, this, &MainWindow::updateForSession);
+    connect(m_session.get(), &Session::tableChanged, this, &MainWindow::updateStatus);
+    connect(m_session.get(), &Session::message, this, [this](const QString &text) {
+        statusBar()->showMessage(text, 8000);
+        m_log->add(text);
+    });
+    connect(&m_session->jobs(), &JobBridge::progressed, this, &MainWindow::updateStatus);
+    updateRecent();
+    updateForSession();
+    resize(1280, 800);
+    resetLayout();
+    m_defaultState = saveState();
+    restoreGeometry(preferences::geometry());
+    restoreState(preferences::windowState());
+}
+
+MainWindow::~MainWindow() = default;
+
+void MainWindow::makeDocks()
+{
+    const auto dock = [this](const QString &title, const char *name, QWidget *panel, Qt::DockWidgetArea area) {
+        auto *made = new QDockWidget(title, this);
+        made->setObjectName(QLatin1String(name));
+        made->setWidget(panel);
+        addDockWidget(area, made);
+        m_docks << made;
+        return made;
+    };
+    m_map = new MapPanel(*m_session, this);
+    m_layers = new LayersPanel(*m_session, this);
+    m_inspector = new InspectorPanel(*m_session, this);
+    m_runs = new RunsPanel(*m_session, this);
+    m_log = new LogPanel(this);
+    dock(tr("Model map"), "map", m_map, Qt::LeftDockWidgetArea);
+    dock(tr("Inspector"), "inspector", m_inspector, Qt::RightDockWidgetArea);
+    dock(tr("Layers"), "layers", m_layers, Qt::BottomDockWidgetArea);
+    dock(tr("Runs"), "runs", m_runs, Qt::BottomDockWidgetArea);
+    dock(tr("Log"), "log", m_log, Qt::BottomDockWidgetArea);
+}
+
+void MainWindow::resetLayout()
+{
+    const QList<Qt::DockWidgetArea> areas{Qt::LeftDockWidgetArea, Qt::RightDockWidgetArea, Qt::BottomDockWidgetArea, Qt::BottomDockWidgetArea, Qt::BottomDockWidgetArea};
+    for (int i = 0; i < m_docks.size(); ++i) {
+        m_docks[i]->setFloating(false);
+        addDockWidget(areas[i], m_docks[i]);
+        m_docks[i]->show();
+    }
+    tabifyDockWidget(m_docks[2], m_docks[3]);
+    tabifyDockWidget(m_docks[3], m_docks[4]);
+    m_docks[2]->raise();
+    resizeDocks({m_docks[0], m_docks[1]}, {width() * 24 / 100, width() * 23 / 100}, Qt::Horizontal);
+    resizeDocks({m_docks[2]}, {height() * 32 / 100}, Qt::Vertical);
+}
+
+void MainWindow::makeActions()
+{
+    const auto add = [this](QMenu *menu, const QString &text, const QKeySequence &keys, const QString &tip, auto slot) {
+        QAction *action = menu->addAction(text);
+        action->setShortcut(keys);
+        action->setStatusTip(tip);
+        action->setToolTip(tip);
+        connect(action, &QAction::triggered, this, slot);
+        return action;
+    };
+    QMenu *file = menuBar()->addMenu(tr("&File"));
+    add(file, tr("&Open..."), QKeySequence::Open, tr("Open a checkpoint or a project"), [this] { chooseAndOpen(); });
+    m_recent = file->addMenu(tr("Open &recent"));
+    QAction *demo = add(file, tr("Open the &demo"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_D), tr("Open the checkpoint that comes with the program"), [this] { openDemo(); });
+    demo->setEnabled(!m_demo.isEmpty());
+    file->addSeparator();
+    m_needOpen << add(file, tr("&Save"), QKeySequence::Save, tr("Save the recipe in its project"), [this] {
+        try {
+            m_session->save();
+        } catch (const Error &error) {
+            QMessageBox::warning(this, tr("Save"), safeText(error.what()));
+        }
+    });
+    m_needOpen << add(file, tr("Save project &as..."), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_S), tr("Copy the project to a folder of its own and go on there"), [this] { saveAs(); });
+    m_needOpen << add(file, tr("&Close"), QKeySequence::Close, tr("Close the checkpoint"), [this] {
+        m_session->close();
+        preferences::setOpenProject({});
+    });
+    file->addSeparator();
+    add(file, tr("&Quit"), QKeySequence(Qt::CTRL | Qt::Key_Q), tr("Save and quit"), [this] { close(); });
+
+    QMenu *edit = menuBar()->addMenu(tr("&Edit"));
+    QAction *undo = m_session->undoStack().createUndoAction(this, tr("&Undo"));
+    undo->setShortcut(QKeySequence::Undo);
+    QAction *redo = m_session->undoStack().createRedoAction(this, tr("&Redo"));
+    redo->setShortcuts({QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_Z), QKeySequence(Qt::CTRL | Qt::Key_Y)});
+    edit->addAction(undo);
+    edit->addAction(redo);
+    edit->addSeparator();
+    m_needOpen << add(edit, tr("Select &all layers"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_A), tr("Select every linear layer"), [this] {
+        std::vector<std::string> layers;
+        for (const LayerRow &row : m_session->table()->rows)
+            layers.push_back(row.site.name);
+        m_session->select(std::move(layers));
+    });
+    m_needOpen << add(edit, tr("&Find layers"), QKeySequence::Find, tr("Filter the list of layers"), [this] {
+        m_docks[2]->show();
+        m_docks[2]->raise();
+        m_layers->focusFilter();
+    });
+    QMenu *presets = edit->addMenu(tr("Start from a recipe"));
+    for (const RecipePreset &preset : recipePresets()) {
+        QAction *action = add(presets, safeText(preset.title), {}, safeText(preset.meaning), [this, recipe = preset.recipe, title = preset.title] {
+            m_session->setRecipe(withSensibleRanks(recipe, m_session->model()->transformer().linearSites()), tr("Recipe %1").arg(safeText(title)));
+        });
+        m_needOpen << action;
+    }
+    presets->setToolTipsVisible(true);
+    edit->addSeparator();
+    add(edit, tr("&Preferences..."), QKeySequence(Qt::CTRL | Qt::Key_Comma), tr("Theme, threads, memory, folders"), [this] { showPreferences(); });
+
+    QMenu *run = menuBar()->addMenu(tr("&Run"));
+    m_stages << add(run, tr("&Calibrate"), QKeySequence(Qt::Key_F5), meaningOf(Term::Calibration), [this] { m_session->calibrate(); });
+    m_stages << add(run, tr("&Decompose"), QKeySequence(Qt::Key_F6), meaningOf(Term::Decomposition), [this] { m_session->decompose(); });
+    m_stages << add(run, tr("&Evaluate"), QKeySequence(Qt::Key_F7), meaningOf(Term::Perplexity), [this] { m_session->evaluate(); });
+    m_stages << add(run, tr("&All that is missing"), QKeySequence(Qt::Key_F8), tr("Calibrate, decompose and evaluate"), [this] { m_session->runAll(); });
+    run->addSeparator();
+    add(run, tr("&Stop"), QKeySequence(Qt::SHIFT | Qt::Key_F5), tr("Stop whatever is running; finished layers are kept"), [this] { m_session->jobs().cancelAll(); });
+
+    QMenu *view = menuBar()->addMenu(tr("&View"));
+    for (int i = 0; i < m_views->count(); ++i)
+        add(view, m_views->tabText(i), QKeySequence(Qt::CTRL | static_cast<Qt::Key>(Qt::Key_1 + i)), m_views->tabToolTip(i), [this, i] { m_views->setCurrentIndex(i); });
+    view->addSeparator();
+    for (int i = 0; i < m_docks.size(); ++i) {
+        QAction *toggle = m_docks[i]->toggleViewAction();
+        toggle->setShortcut(QKeySequence(Qt::CTRL | Qt::ALT | static_cast<Qt::Key>(Qt::Key_1 + i)));
+        view->addAction(toggle);
+    }
+    add(view, tr("&Reset layout"), QKeySequence(Qt::CTRL | Qt::ALT | Qt::Key_0), tr("Put the docks back where they were at first"), [this] { restoreState(m_defaultState); });
+    view->addSeparator();
+    QMenu *themes = view->addMenu(tr("&Theme"));
+    auto *group = new QActionGroup(this);
+    const std::pair<ThemeMode, QString> modes[] = {{ThemeMode::System, tr("Like the &system")}, {ThemeMode::Light, tr("&Light")}, {ThemeMode::Dark, tr("&Dark")}};
+    int key = Qt::Key_7;
+    for (const auto &[mode, title] : modes) {
+        QAction *action = add(themes, title, QKeySequence(Qt::CTRL | static_cast<Qt::Key>(key++)), tr("Colours of the program"), [chosen = mode] {
+            preferences::setThemeMode(chosen);
+            applyTheme(*qApp, chosen);
+        });
+        action->setCheckable(true);
+        action->setChecked(mode == preferences::themeMode());
+        group->addAction(action);
+    }
+
+    QMenu *help = menuBar()->addMenu(tr("&Help"));
+    add(help, tr("&About LQER Studio"), QKeySequence(Qt::Key_F1), tr("Version, papers, licences"), [this] { showAbout(); });
+}
+
+void MainWindow::makeStatusBar()
+{
+    const auto label = [this](const QString &name) {
+        auto *made = new QLabel(this);
+        made->setTextFormat(Qt::PlainText);
+        made->setAccessibleName(name);
+        return made;
+    };
+    m_model = label(tr("Checkpoint"));
+    m_total = label(tr("Recipe as a whole"));
+    m_job = label(tr("Running job"));
+    m_progress = new QProgressBar(this);
+    m_progress->setMaximumWidth(140);
+    m_progress->setMaximumHeight(14);
+    m_progress->setTextVisible(false);
+    m_progress->setAccessibleName(tr("Progress of the running job"));
+    m_memory = label(tr("Memory in use"));
+    m_memory->setToolTip(tr("Memory this program holds"));
+    statusBar()->addWidget(m_model);
+    statusBar()->addPermanentWidget(m_job);
+    statusBar()->addPermanentWidget(m_progress);
+    statusBar()->addPermanentWidget(m_total);
+    statusBar()->addPermanentWidget(m_memory);
+}
+
+void MainWindow::updateForSession()
+{
+    const bool open = m_session->isOpen();
+    m_pages->setCurrentIndex(open ? 1 : 0);
+    for (QDockWidget *dock : m_docks)
+        dock->setEnabled(open || dock->objectName() == QLatin1String("log"));
+    for (QAction *action : m_needOpen)
+        action->setEnabled(open);
+    if (open) {
+        const ModelSummary &summary = m_session->model()->summary();
+        QStringList dtypes;
+        for (const auto &[dtype, bytes] : summary.dtypes)
+            dtypes << QString::fromStdString(dtype);
+        m_model->setText(tr("%1: %2, %3 parameters, %4 blocks, %5, %6")
+                             .arg(m_session->title(), safeText(summary.architecture), shortCountText(static_cast<double>(summary.parameters)))
+                             .arg(summary.layers)
+                             .arg(dtypes.join(QLatin1Char('/')), bytesText(static_cast<double>(summary.bytes))));
+        m_model->setToolTip(tr("%1\nfamily %2, hidden %3, heads %4 (%5 for keys and values), vocabulary %6, context %7\ntokenizer: %8")
+                                .arg(safeText(summary.folder), safeText(summary.family))
+                                .arg(summary.hidden)
+                                .arg(summary.heads)
+                                .arg(summary.kvHeads)
+                                .arg(summary.vocabulary)
+                                .arg(summary.contextLength)
+                                .arg(safeText(summary.tokenizer)));
+        setWindowTitle(tr("%1[*] \u2013 LQER Studio").arg(m_session->title()));
+    } else {
+        m_model->clear();
+        setWindowTitle(tr("LQER Studio"));
+    }
+    setWindowModified(open && m_session->isModified());
+    updateStatus();
+}
+
+void MainWindow::updateStatus()
+{
+    m_memory->setText(bytesText(static_cast<double>(residentMemory())));
+    const auto active = m_session->jobs().active();
+    m_progress->setVisible(!active.empty());
+    m_job->setVisible(!active.empty());
+    if (!active.empty()) {
+        const Job &job = *active.front();
+        const std::uint64_t total = job.progress().total();
+        m_job->setText(QString::fromStdString(job.title()));
+        m_progress->setRange(0, total > 0 ? 1000 : 0);
+        if (total > 0)
+            m_progress->setValue(static_cast<int>(1000 * std::min(job.progress().done(), total) / total));
+    }
+    for (QAction *action : m_stages)
+        action->setEnabled(m_session->isOpen() && !m_session->isRunning());
+    if (m_session->isOpen() && m_session->table()) {
+        const Footprint &whole = m_session->table()->footprint;
+        m_total->setText(tr("%1, %2 of %3").arg(bitsText(whole.stored.withCorrection), bytesText(static_cast<double>(whole.bytes)), bytesText(static_cast<double>(whole.originalBytes))));
+        m_total->setToolTip(meaningOf(Term::BitsPerWeight) + QLatin1Char('\n') + meaningOf(Term::Footprint));
+    } else {
+        m_total->clear();
+    }
+}
+
+void MainWindow::updateRecent()
+{
+    const QStringList recent = preferences::recent();
+    m_welcome->setRecent(recent);
+    m_recent->clear();
+    for (const QString &folder : recent)
+        m_recent->addAction(folder, this, [this, folder] { open(folder); });
+    m_recent->setEnabled(!recent.isEmpty());
+}
+
+void MainWindow::open(const QString &folder)
+{
+    if (!QFileInfo::exists(folder)) {
+        preferences::removeRecent(folder);
+        updateRecent();
+    }
+    m_welcome->setStatus(tr("Opening %1 ...").arg(folder));
+    m_session->open(folder);
+}
+
+void MainWindow::runWhenOpened()
+{
+    m_runWhenOpened = true;
+}
+
+void MainWindow::chooseAndOpen()
+{
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a checkpoint or a project"), m_session->isOpen() ? m_session->folder() : QDir::homePath());
+    if (!folder.isEmpty())
+        open(folder);
+}
+
+void MainWindow::openDemo()
+{
+    if (m_demo.isEmpty())
+        return;
+    runWhenOpened();
+    open(m_demo);
+}
+
+void MainWindow::saveAs()
+{
+    QString folder = QFileDialog::getSaveFileName(this, tr("Save project as"), QDir::homePath() + QLatin1Char('/') + m_session->title() + QStringLiteral(".lqer"), tr("Project folders (*.lqer)"));
+    if (folder.isEmpty())
+        return;
+    if (!folder.endsWith(QLatin1String(".lqer")))
+        folder += QLatin1String(".lqer");
+    try {
+        m_session->saveAs(folder);
+        preferences::addRecent(folder);
+        preferences::setOpenProject(folder);
+        updateRecent();
+    } catch (const Error &error) {
+        QMessageBox::warning(this, tr("Save project as"), safeText(error.what()));
+    }
+}
+
+void MainWindow::offerRecovery()
+{
+    const QString folder = preferences::openProject();
+    if (folder.isEmpty() || !QFileInfo::exists(folder))
+        return;
+    preferences::setOpenProject({});
+    const auto answer = QMessageBox::question(this, tr("Continue?"), tr("LQER Studio did not close properly last time. Everything up to the last moments before is kept.\n\nContinue with %1?").arg(QFileInfo(folder).fileName()));
+    if (answer == QMessageBox::Yes)
+        open(folder);
+}
+
+void MainWindow::closeEvent(QCloseEvent *event)
+{
+    if (m_session->isRunning()) {
+        const auto answer = QMessageBox::question(this, tr("Quit"), tr("A job is running. Stop it and quit? Finished layers are kept, and the job goes on there next time."),
+                                                  QMessageBox::Yes | QMessageBox::No, QMessageBox::No);
+        if (answer != QMessageBox::Yes) {
+            event->ignore();
+            return;
+        }
+    }
+    preferences::setWindow(saveGeometry(), saveState());
+    m_session->close();
+    preferences::setOpenProject({});
+    event->accept();
+}
+
+void MainWindow::dragEnterEvent(QDragEnterEvent *event)
+{
+    const QList<QUrl> urls = event->mimeData()->urls();
+    if (urls.size() == 1 && urls.front().isLocalFile())
+        event->acceptProposedAction();
+}
+
+void MainWindow::dropEvent(QDropEvent *event)
+{
+    const QFileInfo dropped(event->mimeData()->urls().front().toLocalFile());
+    // A file of the checkpoint stands for its folder.
+    open(dropped.isDir() ? dropped.absoluteFilePath() : dropped.absolutePath());
+    event->acceptProposedAction();
+}
+
+void MainWindow::showPreferences()
+{
+    PreferencesDialog dialog(this);
+    if (dialog.exec() == QDialog::Accepted)
+        applyTheme(*qApp, preferences::themeMode());
+}
+
+void MainWindow::showAbout()
+{
+    QMessageBox::about(this, tr("About LQER Studio"),
+                       tr("<h3>LQER Studio %1</h3><p>Low-rank quantization error reconstruction: W \u2248 W<sub>q</sub> + A\u00b7B.</p>"
+                          "<p>After LQER (Zhang et al., ICML 2024) and QERA (Zhang et al., ICLR 2025).</p>"
+                          "<p>The studio is licensed under the GPL, version 3 or later; the engine and the command line under the Apache License 2.0. "
+                          "Plots by QCustomPlot, window by Qt.</p>")
+                           .arg(QCoreApplication::applicationVersion()));
+}
+
+}  // namespace lqer

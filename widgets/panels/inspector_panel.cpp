@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/panels/inspector_panel.h"
+
+#include <QCheckBox>
+#include <QComboBox>
+#include <QFormLayout>
+#include <QGroupBox>
+#include <QLabel>
+#include <QLineEdit>
+#include <QScrollArea>
+#include <QSignalBlocker>
+#include <QVBoxLayout>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "widgets/controls/format_editor.h"
+#include "widgets/controls/rank_control.h"
+#include "widgets/session/session.h"
+#include "widgets/text/glossary.h"
+#include "widgets/text/number_text.h"
+
+namespace lqer {
+
+namespace {
+
+struct ScalingChoice {
+    ScalingKind kind;
+    Term term;
+};
+constexpr ScalingChoice scalingChoices[] = {{ScalingKind::Identity, Term::ScalingIdentity}, {ScalingKind::MeanAbs, Term::ScalingMeanAbs},
+                                            {ScalingKind::Diagonal, Term::ScalingDiagonal}, {ScalingKind::Exact, Term::ScalingExact}};
+
+enum TargetIndex { Selection, SameRole, SameBlock, Everything, Pattern };
+
+QLabel *valueLabel(QWidget *parent, const QString &name)
+{
+    auto *label = new QLabel(parent);
+    label->setTextFormat(Qt::PlainText);
+    label->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    label->setAccessibleName(name);
+    label->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
+    return label;
+}
+
+void addRow(QFormLayout *form, const QString &title, QWidget *field, const QString &tip)
+{
+    form->addRow(title, field);
+    field->setToolTip(tip);
+    if (QWidget *label = form->labelForField(field))
+        label->setToolTip(tip);
+}
+
+QString relative(double error, double energy)
+{
+    return energy > 0 ? percentText(std::sqrt(std::max(0.0, error) / energy)) : QStringLiteral("\u2013");
+}
+
+}  // namespace
+
+InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(parent), m_session(session)
+{
+    auto *outer = new QVBoxLayout(this);
+    outer->setContentsMargins(0, 0, 0, 0);
+    auto *scroll = new QScrollArea(this);
+    scroll->setWidgetResizable(true);
+    scroll->setFrameShape(QFrame::NoFrame);
+    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+    outer->addWidget(scroll);
+    m_form = new QWidget(scroll);
+    scroll->setWidget(m_form);
+    auto *layout = new QVBoxLayout(m_form);
+    layout->setContentsMargins(8, 8, 8, 8);
+
+    m_name = new QLabel(m_form);
+    m_name->setTextFormat(Qt::PlainText);
+    m_name->setWordWrap(true);
+    QFont bold = m_name->font();
+    bold.setBold(true);
+    m_name->setFont(bold);
+    m_about = new QLabel(m_form);
+    m_about->setTextFormat(Qt::PlainText);
+    m_about->setWordWrap(true);
+    layout->addWidget(m_name);
+    layout->addWidget(m_about);
+
+    auto *choices = new QGroupBox(tr("Choices"), m_form);
+    auto *form = new QFormLayout(choices);
+    form->setRowWrapPolicy(QFormLayout::WrapLongRows);
+    form->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
+    m_target = new QComboBox(choices);
+    m_target->setAccessibleName(tr("Apply to"));
+    m_target->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+    m_target->setMinimumContentsLength(12);
+    m_pattern = new QLineEdit(choices);
+    m_pattern->setAccessibleName(tr("Name pattern"));
+    m_pattern->setPlaceholderText(QStringLiteral(".*mlp\\.(up|gate)_proj"));
+    m_quantize = new QCheckBox(tr("Quantize this layer"), choices);
+    m_weight = new FormatEditor(choices);
+    m_weight->setTitle(tr("Weight format"));
+    m_scaling = new QComboBox(choices);
+    m_scaling->setAccessibleName(titleOf(Term::Scaling));
+    for (const ScalingChoice &choice : scalingChoices) {
+        m_scaling->addItem(QString::fromStdString(std::string(toString(choice.kind))));
+        m_scaling->setItemData(m_scaling->count() - 1, meaningOf(choice.term), Qt::ToolTipRole);
+    }
+    m_rank = new RankControl(choices);
+    m_factor = new FormatEditor(choices);
+    m_factor->setTitle(tr("Format of A and B"));
+    m_activation = new FormatEditor(choices);
+    m_activation->setTitle(titleOf(Term::ActivationFormat));
+    addRow(form, tr("Apply &to"), m_target, tr("Which layers a change below is made for."));
+    form->addRow(tr("&Pattern"), m_pattern);
+    m_pattern->setToolTip(tr("Regular expression; it must match the whole module name."));
+    form->addRow(m_quantize);
+    addRow(form, tr("&Weight"), m_weight, meaningOf(Term::Format));
+    addRow(form, tr("&Scaling"), m_scaling, meaningOf(Term::Scaling));
+    addRow(form, tr("&Rank"), m_rank, meaningOf(Term::Rank));
+    addRow(form, tr("A and &B"), m_factor, meaningOf(Term::FactorFormat));
+    addRow(form, tr("Ac&tivation"), m_activation, meaningOf(Term::ActivationFormat));
+    layout->addWidget(choices);
+
+    auto *numbers = new QGroupBox(tr("What they cost and lose"), m_form);
+    auto *grid = new QFormLayout(numbers);
+    m_plainError = valueLabel(numbers, titleOf(Term::OutputErrorPlain));
+    m_predictedError = valueLabel(numbers, titleOf(Term::OutputErrorCorrected));
+    m_realisedError = valueLabel(numbers, tr("Measured output error"));
+    m_bits = valueLabel(numbers, titleOf(Term::BitsPerWeight));
+    m_bytes = valueLabel(numbers, titleOf(Term::Footprint));
+    addRow(grid, tr("Output error, plain"), m_plainError, meaningOf(Term::OutputErrorPlain));
+    addRow(grid, tr("predicted at this rank"), m_predictedError, tr("From the stored spectrum, before A and B are rounded to their format."));
+    addRow(grid, tr("measured"), m_realisedError, tr("With A and B as they will be stored; follows a moment after a change."));
+    addRow(grid, tr("Bits per weight"), m_bits, meaningOf(Term::BitsPerWeight));
+    addRow(grid, tr("Bytes of this layer"), m_bytes, tr("Quantized weight, bias and factors as stored."));
+    layout->addWidget(numbers);
+    layout->addStretch(1);
+
+    connect(m_target, &QComboBox::currentIndexChanged, this, [this, form](int index) {
+        m_pattern->setVisible(index == Pattern);
+        if (QWidget *label = form->labelForField(m_pattern))
+            label->setVisible(index == Pattern);
+    });
+    connect(m_quantize, &QCheckBox::clicked, this, [this](bool on) {
+        LayerSettings settings;
+        settings.quantize = on;
+        apply(settings, on ? tr("Quantize") : tr("Do not quantize"));
+    });
+    connect(m_weight, &FormatEditor::formatChosen, this, [this](const FormatSpec &spec) {
+        LayerSettings settings;
+        settings.weight = spec;
+        apply(settings, tr("Format %1").arg(formatText(spec)));
+    });
+    connect(m_scaling, &QComboBox::activated, this, [this](int index) {
+        LayerSettings settings;
+        settings.scaling = scalingChoices[index].kind;
+        apply(settings, tr("Scaling %1").arg(m_scaling->itemText(index)));
+    });
+    connect(m_factor, &FormatEditor::formatChosen, this, [this](const FormatSpec &spec) {
+        LayerSettings settings;
+        settings.a = spec;
+        settings.b = spec;
+        apply(settings, tr("A and B in %1").arg(formatText(spec)));
+    });
+    connect(m_activation, &FormatEditor::formatChosen, this, [this](const FormatSpec &spec) {
+        LayerSettings settings;
+        settings.activation = spec;
+        apply(settings, tr("Activation format %1").arg(formatText(spec)));
+    });
+    connect(m_rank, &RankControl::rankMoved, &m_session, &Session::previewRank);
+    connect(m_rank, &RankControl::rankChosen, this, [this](int rank) {
+        if (m_target->currentIndex() == Selection) {
+            m_session.chooseRank(rank);
+            return;
+        }
+        LayerSettings settings;
+        settings.rank = rank;
+        apply(settings, tr("Rank %1").arg(rank));
+    });
+    connect(&m_session, &Session::rankPreviewed, this, [this](int rank) {
+        m_rank->setRank(rank);
+        showNumbers(rank);
+    });
+    for (const auto changed : {&Session::tableChanged, &Session::selectionChanged, &Session::closed})
+        connect(&m_session, changed, this, &InspectorPanel::refresh);
+    connect(&m_session, &Session::realisedChanged, this, &InspectorPanel::showRealised);
+    refresh();
+}
+
+RecipeTarget InspectorPanel::target() const
+{
+    RecipeTarget target;
+    target.layers = m_session.selection();
+    const LayerRow *row = m_session.currentRow();
+    switch (m_target->currentIndex()) {
+    case SameRole:
+        target.kind = RecipeTarget::Kind::Role;
+        target.role = row ? row->site.role : LinearRole::Query;
+        break;
+    case SameBlock:
+        target.kind = RecipeTarget::Kind::Block;
+        target.block = row ? row->site.layer : 0;
+        break;
+    case Everything: target.kind = RecipeTarget::Kind::All; break;
+    case Pattern:
+        target.kind = RecipeTarget::Kind::Pattern;
+        target.pattern = m_pattern->text().toStdString();
+        break;
+    default: break;
+    }
+    return target;
+}
+
+void InspectorPanel::apply(const LayerSettings &settings, const QString &what)
+{
+    try {
+        m_session.apply(target(), settings, what);
+    } catch (const Error &error) {
+        emit m_session.message(safeText(error.what()));
+    }
+    refresh();
+}
+
+void InspectorPanel::refresh()
+{
+    const LayerRow *row = m_session.currentRow();
+    m_form->setEnabled(row != nullptr);
+    if (!row) {
+        m_name->setText(tr("No layer selected"));
+        m_about->setText({});
+        for (QLabel *label : {m_plainError, m_predictedError, m_realisedError, m_bits, m_bytes})
+            label->setText(QStringLiteral("\u2013"));
+        return;
+    }
+    const std::size_t others = m_session.selection().size() - 1;
+    m_name->setText(safeText(row->site.name));
+    m_about->setText(tr("%1, %2 weights").arg(shapeText(row->site.out, row->site.in), shortCountText(static_cast<double>(row->site.in * row->site.out)))
+                     + (others > 0 ? tr(" \u2013 and %n more selected", nullptr, static_cast<int>(others)) : QString()));
+    {
+        const QSignalBlocker blocker(m_target);
+        const int kept = std::max(0, m_target->currentIndex());
+        m_target->clear();
+        m_target->addItem(others > 0 ? tr("the %n selected layers", nullptr, static_cast<int>(others) + 1) : tr("this layer"));
+        m_target->addItem(tr("%1 in every block").arg(QString::fromStdString(std::string(toString(row->site.role)))));
+        m_target->addItem(row->site.layer >= 0 ? tr("all of block %1").arg(row->site.layer) : tr("all outside the blocks"));
+        m_target->addItem(tr("every layer"));
+        m_target->addItem(tr("names that match..."));
+        m_target->setCurrentIndex(kept);
+    }
+    emit m_target->currentIndexChanged(m_target->currentIndex());
+    m_quantize->setChecked(row->plan.quantize);
+    m_weight->setFormat(row->plan.formats.weight);
+    for (std::size_t i = 0; i < std::size(scalingChoices); ++i)
+        if (scalingChoices[i].kind == row->plan.scaling)
+            m_scaling->setCurrentIndex(static_cast<int>(i));
+    m_factor->setFormat(row->plan.formats.a);
+    m_activation->setFormat(row->plan.formats.activation);
+    m_rank->setMaximum(static_cast<int>(std::min(row->site.in, row->site.out)));
+    m_rank->setRank(m_session.shownRank());
+    for (QWidget *field : {static_cast<QWidget *>(m_weight), static_cast<QWidget *>(m_scaling), static_cast<QWidget *>(m_rank), static_cast<QWidget *>(m_factor), static_cast<QWidget *>(m_activation)})
+        field->setEnabled(row->plan.quantize);
+    showNumbers(m_session.shownRank());
+    showRealised();
+}
+
+void InspectorPanel::showNumbers(int rank)
+{
+    const LayerRow *row = m_session.currentRow();
+    if (!row)
+        return;
+    LayerPlan plan = row->plan;
+    plan.rank = rank;
+    const LayerFootprint cost = layerFootprint(row->site, plan, row->footprint.originalBytes, 0);
+    m_bits->setText(bitsText(cost.stored.withCorrection));
+    m_bytes->setText(tr("%1 (was %2)").arg(bytesText(static_cast<double>(cost.bytes())), bytesText(static_cast<double>(row->footprint.originalBytes))));
+    const auto record = row->decomposition;
+    const bool known = record && record->outputKnown && row->plan.quantize;
+    m_plainError->setText(known ? relative(record->outputError, record->outputEnergy) : QStringLiteral("\u2013"));
+    // Beyond the kept factors the spectrum still tells how much is left.
+    double left = 0;
+    if (known)
+        left = rank <= record->maxRank ? record->correctedOutputError(rank) : record->totalEnergy > 0 ? record->outputError * record->residualEnergy(rank) / record->totalEnergy : 0;
+    m_predictedError->setText(known ? relative(left, record->outputEnergy) : QStringLiteral("\u2013"));
+    if (rank != static_cast<int>(row->plan.rank))
+        m_realisedError->setText(QStringLiteral("..."));
+}
+
+void InspectorPanel::showRealised()
+{
+    const auto realised = m_session.realised();
+    const LayerRow *row = m_session.currentRow();
+    if (realised && realised->error.outputKnown)
+        m_realisedError->setText(percentText(realised->error.relativeCorrectedOutputError()));
+    else
+        m_realisedError->setText(row && row->plan.quantize && row->ready ? QStringLiteral("...") : QStringLiteral("\u2013"));
+}
+
+}  // namespace lqer

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+
+#include "widgets/session/recipe_edit.h"
+
+class QCheckBox;
+class QComboBox;
+class QLabel;
+class QLineEdit;
+
+namespace lqer {
+
+class FormatEditor;
+class RankControl;
+class Session;
+struct LayerRow;
+
+// One layer's choices and what they cost: predicted at every mouse move from stored singular values, measured a moment later.
+class InspectorPanel final : public QWidget {
+    Q_OBJECT
+
+public:
+    explicit InspectorPanel(Session &session, QWidget *parent = nullptr);
+
+private:
+    void refresh();
+    void showNumbers(int rank);
+    void showRealised();
+    RecipeTarget target() const;
+    void apply(const LayerSettings &settings, const QString &what);
+
+    Session &m_session;
+    QWidget *m_form;
+    QLabel *m_name;
+    QLabel *m_about;
+    QCheckBox *m_quantize;
+    FormatEditor *m_weight;
+    QComboBox *m_scaling;
+    RankControl *m_rank;
+    FormatEditor *m_factor;
+    FormatEditor *m_activation;
+    QComboBox *m_target;
+    QLineEdit *m_pattern;
+    QLabel *m_plainError;
+    QLabel *m_predictedError;
+    QLabel *m_realisedError;
+    QLabel *m_bits;
+    QLabel *m_bytes;
+};
+
+}  // namespace lqer

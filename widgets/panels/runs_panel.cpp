@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/panels/runs_panel.h"
+
+#include <QCheckBox>
+#include <QFileDialog>
+#include <QFormLayout>
+#include <QHBoxLayout>
+#include <QHeaderView>
+#include <QLabel>
+#include <QLineEdit>
+#include <QProgressBar>
+#include <QPushButton>
+#include <QSignalBlocker>
+#include <QSortFilterProxyModel>
+#include <QSpinBox>
+#include <QSplitter>
+#include <QTableView>
+#include <QToolButton>
+#include <QVBoxLayout>
+
+#include <algorithm>
+
+#include "widgets/models/report_model.h"
+#include "widgets/plots/runs_plot.h"
+#include "widgets/session/session.h"
+#include "widgets/text/glossary.h"
+#include "widgets/text/number_text.h"
+
+namespace lqer {
+
+namespace {
+
+std::shared_ptr<Job> batchJob(const Session &session)
+{
+    for (const std::shared_ptr<Job> &job : const_cast<Session &>(session).jobs().active())
+        if (job->tag() == "run")
+            return job;
+    return nullptr;
+}
+
+QSpinBox *number(QWidget *parent, int least, int most, const QString &zero, const QString &name, const QString &tip)
+{
+    auto *box = new QSpinBox(parent);
+    box->setRange(least, most);
+    if (least == 0)
+        box->setSpecialValueText(zero);
+    box->setAccessibleName(name);
+    box->setToolTip(tip);
+    box->setKeyboardTracking(false);
+    return box;
+}
+
+}  // namespace
+
+RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_session(session)
+{
+    auto *outer = new QHBoxLayout(this);
+    outer->setContentsMargins(6, 6, 6, 6);
+    auto *splitter = new QSplitter(Qt::Horizontal, this);
+    splitter->setChildrenCollapsible(false);
+    outer->addWidget(splitter);
+
+    auto *left = new QWidget(splitter);
+    auto *leftLayout = new QVBoxLayout(left);
+    leftLayout->setContentsMargins(0, 0, 0, 0);
+    auto *form = new QFormLayout;
+    form->setVerticalSpacing(3);
+    const auto textField = [&](const QString &label, const QString &name) {
+        auto *row = new QWidget(left);
+        auto *rowLayout = new QHBoxLayout(row);
+        rowLayout->setContentsMargins(0, 0, 0, 0);
+        auto *field = new QLineEdit(row);
+        field->setAccessibleName(name);
+        field->setPlaceholderText(tr("text or JSONL file"));
+        auto *browse = new QToolButton(row);
+        browse->setText(QStringLiteral("..."));
+        browse->setAccessibleName(tr("Choose %1").arg(name.toLower()));
+        browse->setToolTip(tr("Choose a file"));
+        rowLayout->addWidget(field, 1);
+        rowLayout->addWidget(browse);
+        form->addRow(label, row);
+        connect(browse, &QToolButton::clicked, this, [this, field, name] { chooseText(field, name); });
+        connect(field, &QLineEdit::editingFinished, this, &RunsPanel::takeSettings);
+        return field;
+    };
+    m_calibrationText = textField(tr("Calibration"), tr("Calibration text"));
+    m_calibrationText->setToolTip(meaningOf(Term::Calibration));
+    m_evaluationText = textField(tr("Evaluation"), tr("Evaluation text"));
+    m_evaluationText->setToolTip(meaningOf(Term::Perplexity));
+    auto *amounts = new QHBoxLayout;
+    m_window = number(left, 0, 1 << 20, tr("auto"), tr("Tokens in a window"), tr("Tokens the model sees at once; auto: its context, at most 2048."));
+    m_calibrationWindows = number(left, 1, 1 << 20, {}, tr("Calibration windows"), tr("How many windows of text calibration reads."));
+    m_evaluationWindows = number(left, 0, 1 << 20, tr("all"), tr("Evaluation windows"), tr("How many windows are scored; all: the whole text."));
+    m_divergence = new QCheckBox(tr("KL"), left);
+    m_divergence->setToolTip(meaningOf(Term::KlDivergence) + QLatin1Char(' ') + tr("Takes two more passes over the text."));
+    amounts->addWidget(m_window);
+    amounts->addWidget(m_calibrationWindows);
+    amounts->addWidget(m_evaluationWindows);
+    amounts->addWidget(m_divergence);
+    auto *amountsLabel = new QLabel(tr("Window, amounts"), left);
+    amountsLabel->setToolTip(tr("Tokens in a window; windows for calibration; windows for evaluation."));
+    form->addRow(amountsLabel, amounts);
+    leftLayout->addLayout(form);
+
+    auto *buttons = new QHBoxLayout;
+    const auto button = [&](const QString &text, const QString &tip, auto slot) {
+        auto *made = new QPushButton(text, left);
+        made->setToolTip(tip);
+        connect(made, &QPushButton::clicked, this, [this, slot] {
+            takeSettings();
+            (m_session.*slot)();
+        });
+        buttons->addWidget(made);
+        return made;
+    };
+    m_calibrate = button(tr("&Calibrate"), meaningOf(Term::Calibration), &Session::calibrate);
+    m_decompose = button(tr("&Decompose"), meaningOf(Term::Decomposition), &Session::decompose);
+    m_evaluate = button(tr("&Evaluate"), meaningOf(Term::Perplexity), &Session::evaluate);
+    m_all = button(tr("&All"), tr("Whatever is still missing of the three."), &Session::runAll);
+    leftLayout->addLayout(buttons);
+
+    m_progressRow = new QWidget(left);
+    auto *progress = new QVBoxLayout(m_progressRow);
+    progress->setContentsMargins(0, 2, 0, 0);
+    progress->setSpacing(2);
+    auto *barRow = new QHBoxLayout;
+    m_bar = new QProgressBar(m_progressRow);
+    m_bar->setAccessibleName(tr("Progress"));
+    m_pause = new QPushButton(tr("Pause"), m_progressRow);
+    m_cancel = new QPushButton(tr("Cancel"), m_progressRow);
+    barRow->addWidget(m_bar, 1);
+    barRow->addWidget(m_pause);
+    barRow->addWidget(m_cancel);
+    progress->addLayout(barRow);
+    m_status = new QLabel(m_progressRow);
+    m_status->setTextFormat(Qt::PlainText);
+    m_status->setMinimumWidth(50);
+    progress->addWidget(m_status);
+    leftLayout->addWidget(m_progressRow);
+    m_running = new QLabel(left);
+    m_running->setTextFormat(Qt::PlainText);
+    m_running->setToolTip(meaningOf(Term::StandardError));
+    leftLayout->addWidget(m_running);
+    leftLayout->addStretch(1);
+    splitter->addWidget(left);
+
+    auto *middle = new QWidget(splitter);
+    auto *middleLayout = new QVBoxLayout(middle);
+    middleLayout->setContentsMargins(0, 0, 0, 0);
+    m_model = new ReportModel(m_session, this);
+    auto *sorted = new QSortFilterProxyModel(this);
+    sorted->setSourceModel(m_model);
+    sorted->setSortRole(ReportModel::SortRole);
+    m_view = new QTableView(middle);
+    m_view->setModel(sorted);
+    m_view->setSortingEnabled(true);
+    m_view->sortByColumn(ReportModel::Created, Qt::AscendingOrder);
+    m_view->setSelectionBehavior(QAbstractItemView::SelectRows);
+    m_view->setAlternatingRowColors(true);
+    m_view->verticalHeader()->hide();
+    m_view->setWordWrap(false);
+    m_view->setAccessibleName(tr("Runs"));
+    m_view->setTabKeyNavigation(false);
+    middleLayout->addWidget(m_view, 1);
+    auto *tableButtons = new QHBoxLayout;
+    m_compare = new QPushButton(tr("Co&mpare"), middle);
+    m_compare->setToolTip(tr("Two selected runs layer by layer"));
+    m_remove = new QPushButton(tr("Remo&ve"), middle);
+    m_remove->setToolTip(tr("Take the selected runs out of the project"));
+    tableButtons->addStretch(1);
+    tableButtons->addWidget(m_compare);
+    tableButtons->addWidget(m_remove);
+    middleLayout->addLayout(tableButtons);
+    splitter->addWidget(middle);
+    m_plot = new RunsPlot(splitter);
+    splitter->addWidget(m_plot);
+    splitter->setStretchFactor(0, 2);
+    splitter->setStretchFactor(1, 3);
+    splitter->setStretchFactor(2, 2);
+
+    for (QSpinBox *box : {m_window, m_calibrationWindows, m_evaluationWindows})
+        connect(box, &QSpinBox::valueChanged, this, &RunsPanel::takeSettings);
+    connect(m_divergence, &QCheckBox::clicked, this, &RunsPanel::takeSettings);
+    connect(m_pause, &QPushButton::clicked, this, [this] {
+        if (const auto job = batchJob(m_session))
+            job->setPaused(!job->isPaused());
+        showProgress();
+    });
+    connect(m_cancel, &QPushButton::clicked, this, [this] { m_session.jobs().cancel(QStringLiteral("run")); });
+    connect(m_compare, &QPushButton::clicked, this, &RunsPanel::compareSelected);
+    connect(m_remove, &QPushButton::clicked, this, [this, sorted] {
+        std::vector<int> rows;
+        for (const QModelIndex &index : m_view->selectionModel()->selectedRows())
+            rows.push_back(sorted->mapToSource(index).row());
+        std::sort(rows.rbegin(), rows.rend());
+        for (const int row : rows)
+            m_session.removeReport(static_cast<std::size_t>(row));
+    });
+    const auto updateButtons = [this] {
+        const auto chosen = m_view->selectionModel()->selectedRows().size();
+        m_compare->setEnabled(chosen == 2 || (chosen < 2 && m_model->rowCount() == 2));
+        m_remove->setEnabled(chosen > 0);
+    };
+    connect(m_view->selectionModel(), &QItemSelectionModel::selectionChanged, this, updateButtons);
+    connect(m_model, &QAbstractItemModel::modelReset, this, [this, updateButtons] {
+        m_view->resizeColumnsToContents();
+        updateButtons();
+        showPlot();
+    });
+    updateButtons();
+    connect(&m_session, &Session::opened, this, &RunsPanel::showSettings);
+    connect(&m_session, &Session::closed, this, &RunsPanel::showSettings);
+    connect(&m_session, &Session::runSettingsChanged, this, &RunsPanel::showSettings);
+    connect(&m_session, &Session::recipeChanged, this, &RunsPanel::showPlot);
+    connect(&m_session, &Session::runningPerplexityChanged, this, &RunsPanel::showProgress);
+    connect(&m_session.jobs(), &JobBridge::progressed, this, &RunsPanel::showProgress);
+    showSettings();
+    showProgress();
+    showPlot();
+}
+
+void RunsPanel::chooseText(QLineEdit *field, const QString &title)
+{
+    const QString path = QFileDialog::getOpenFileName(this, title, field->text(), tr("Text (*.txt *.md *.jsonl *.raw);;All files (*)"));
+    if (path.isEmpty())
+        return;
+    field->setText(path);
+    takeSettings();
+}
+
+void RunsPanel::showSettings()
+{
+    const RunSettings &settings = m_session.runSettings();
+    const QSignalBlocker blockers[] = {QSignalBlocker(m_window), QSignalBlocker(m_calibrationWindows), QSignalBlocker(m_evaluationWindows)};
+    m_calibrationText->setText(settings.calibrationText);
+    m_evaluationText->setText(settings.evaluationText);
+    m_window->setValue(settings.windowLength);
+    m_calibrationWindows->setValue(settings.calibrationWindows);
+    m_evaluationWindows->setValue(settings.evaluationWindows);
+    m_divergence->setChecked(settings.divergence);
+    showProgress();
+}
+
+void RunsPanel::takeSettings()
+{
+    RunSettings settings;
+    settings.calibrationText = m_calibrationText->text();
+    settings.evaluationText = m_evaluationText->text();
+    settings.windowLength = m_window->value();
+    settings.calibrationWindows = m_calibrationWindows->value();
+    settings.evaluationWindows = m_evaluationWindows->value();
+    settings.divergence = m_divergence->isChecked();
+    m_session.setRunSettings(settings);
+}
+
+void RunsPanel::showProgress()
+{
+    const std::shared_ptr<Job> job = batchJob(m_session);
+    const bool open = m_session.isOpen();
+    for (QPushButton *button : {m_calibrate, m_decompose, m_evaluate, m_all})
+        button->setEnabled(open && !job);
+    m_progressRow->setVisible(job != nullptr);
+    if (job) {
+        const JobBridge &jobs = m_session.jobs();
+        const std::uint64_t total = job->progress().total();
+        // Thousandths, since a count of steps need not fit an int.
+        m_bar->setRange(0, total > 0 ? 1000 : 0);
+        if (total > 0)
+            m_bar->setValue(static_cast<int>(1000 * std::min(job->progress().done(), total) / total));
+        QStringList parts{QString::fromStdString(job->progress().stage().empty() ? job->title() : job->progress().stage())};
+        if (job->isPaused()) {
+            parts << tr("paused");
+        } else {
+            if (const double rate = jobs.stepsPerSecond(*job); rate > 0)
+                parts << tr("%1 steps/s").arg(numberText(rate));
+            if (const double left = jobs.remainingSeconds(*job); left >= 0)
+                parts << tr("%1 left").arg(durationText(left));
+        }
+        m_status->setText(parts.join(QStringLiteral(" \u00b7 ")));
+        m_status->setToolTip(safeText(job->progress().detail()));
+        m_pause->setText(job->isPaused() ? tr("Resume") : tr("Pause"));
+    }
+    const auto &running = m_session.runningPerplexity();
+    if (running)
+        m_running->setText(tr("Perplexity so far: %1 (%2 windows)").arg(perplexityText(running->headline(), running->standardError)).arg(running->windows));
+    else
+        m_running->clear();
+    m_running->setVisible(running != nullptr);
+}
+
+void RunsPanel::showPlot()
+{
+    QVector<RunsPlot::Point> points;
+    double original = 0;
+    for (const auto &report : m_session.reports()) {
+        if (report->original)
+            original = report->original->headline();
+        if (report->perplexity && report->footprint && report->recipe)
+            points.append({safeText(report->title), static_cast<double>(report->footprint->bytes), report->perplexity->headline(), m_session.isCurrent(*report)});
+    }
+    m_plot->setPoints(std::move(points), original);
+}
+
+void RunsPanel::compareSelected()
+{
+    auto *sorted = static_cast<QSortFilterProxyModel *>(m_view->model());
+    std::vector<int> rows;
+    for (const QModelIndex &index : m_view->selectionModel()->selectedRows())
+        rows.push_back(sorted->mapToSource(index).row());
+    if (rows.size() != 2 && m_model->rowCount() == 2)
+        rows = {0, 1};
+    if (rows.size() == 2) {
+        std::sort(rows.begin(), rows.end());
+        emit compareRequested(rows[0], rows[1]);
+    }
+}
+
+}  // namespace lqer

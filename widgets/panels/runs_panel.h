@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QWidget>
+
+class QCheckBox;
+class QLabel;
+class QLineEdit;
+class QProgressBar;
+class QPushButton;
+class QSpinBox;
+class QTableView;
+
+namespace lqer {
+
+class ReportModel;
+class RunsPlot;
+class Session;
+
+// Texts and amounts, the three stages with their progress, the measurements so far and what they cost.
+class RunsPanel final : public QWidget {
+    Q_OBJECT
+
+public:
+    explicit RunsPanel(Session &session, QWidget *parent = nullptr);
+
+signals:
+    // Two measurements to look at side by side (rows of the reports).
+    void compareRequested(int first, int second);
+
+private:
+    void showSettings();
+    void takeSettings();
+    void showProgress();
+    void showPlot();
+    void chooseText(QLineEdit *field, const QString &title);
+    void compareSelected();
+
+    Session &m_session;
+    QLineEdit *m_calibrationText;
+    QLineEdit *m_evaluationText;
+    QSpinBox *m_window;
+    QSpinBox *m_calibrationWindows;
+    QSpinBox *m_evaluationWindows;
+    QCheckBox *m_divergence;
+    QPushButton *m_calibrate;
+    QPushButton *m_decompose;
+    QPushButton *m_evaluate;
+    QPushButton *m_all;
+    QWidget *m_progressRow;
+    QProgressBar *m_bar;
+    QLabel *m_status;
+    QLabel *m_running;
+    QPushButton *m_pause;
+    QPushButton *m_cancel;
+    ReportModel *m_model;
+    QTableView *m_view;
+    QPushButton *m_compare;
+    QPushButton *m_remove;
+    RunsPlot *m_plot;
+};
+
+}  // namespace lqer

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "widgets/panels/welcome_page.h"
+
+#include <QFileInfo>
+#include <QHBoxLayout>
+#include <QLabel>
+#include <QListWidget>
+#include <QPushButton>
+#include <QVBoxLayout>
+
+namespace lqer {
+
+WelcomePage::WelcomePage(QWidget *parent)
+    : QWidget(parent), m_open(new QPushButton(tr("&Open a checkpoint or project..."), this)), m_demo(new QPushButton(tr("Try the &demo"), this)),
+      m_status(new QLabel(this)), m_recentTitle(new QLabel(tr("Recent"), this)), m_recent(new QListWidget(this))
+{
+    auto *outer = new QVBoxLayout(this);
+    outer->addStretch(1);
+    auto *row = new QHBoxLayout;
+    outer->addLayout(row);
+    outer->addStretch(2);
+    row->addStretch(1);
+    auto *column = new QVBoxLayout;
+    row->addLayout(column);
+    row->addStretch(1);
+    column->setSpacing(10);
+
+    auto *title = new QLabel(tr("LQER Studio"), this);
+    QFont big = title->font();
+    big.setPointSizeF(big.pointSizeF() * 2);
+    big.setBold(true);
+    title->setFont(big);
+    auto *about = new QLabel(tr("Quantize a language model, see what every layer loses,\nand win it back with a small low-rank correction."), this);
+    column->addWidget(title);
+    column->addWidget(about);
+    auto *buttons = new QHBoxLayout;
+    buttons->addWidget(m_open);
+    buttons->addWidget(m_demo);
+    buttons->addStretch(1);
+    column->addLayout(buttons);
+    m_demo->setToolTip(tr("A small trained model that comes with the program, with texts to calibrate and evaluate on."));
+    m_open->setToolTip(tr("A Hugging Face folder with config.json and safetensors, or a project folder (.lqer)."));
+    auto *drop = new QLabel(tr("You can also drop a folder onto this window."), this);
+    column->addWidget(drop);
+    m_status->setTextFormat(Qt::PlainText);
+    m_status->setWordWrap(true);
+    m_status->setMinimumWidth(520);
+    column->addWidget(m_status);
+    column->addWidget(m_recentTitle);
+    m_recent->setAccessibleName(tr("Recent checkpoints and projects"));
+    m_recent->setMaximumHeight(220);
+    m_recent->setAlternatingRowColors(true);
+    column->addWidget(m_recent);
+    connect(m_open, &QPushButton::clicked, this, &WelcomePage::openRequested);
+    connect(m_demo, &QPushButton::clicked, this, &WelcomePage::demoRequested);
+    const auto choose = [this](const QListWidgetItem *item) { emit recentRequested(item->data(Qt::UserRole).toString()); };
+    connect(m_recent, &QListWidget::itemActivated, this, choose);
+    connect(m_recent, &QListWidget::itemClicked, this, choose);
+    setRecent({});
+}
+
+void WelcomePage::setRecent(const QStringList &folders)
+{
+    m_recent->clear();
+    for (const QString &folder : folders) {
+        auto *item = new QListWidgetItem(tr("%1   \u2013   %2").arg(QFileInfo(folder).fileName(), folder), m_recent);
+        item->setData(Qt::UserRole, folder);
+        item->setToolTip(folder);
+    }
+    m_recent->setVisible(!folders.isEmpty());
+    m_recentTitle->setVisible(!folders.isEmpty());
+}
+
+void WelcomePage::setDemoAvailable(bool available)
+{
+    m_demo->setVisible(available);
+}
+
+void WelcomePage::setStatus(const QString &text)
+{
+    m_status->setText(text);
+}
+
+}  // namespace lqer

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <QByteArray>
+#include <QString>
+#include <QStringList>
+
+#include "widgets/theme/theme.h"
+
+namespace lqer {
+
+// What the program remembers between starts, typed. Everything is read and written at once through the platform's settings.
+namespace preferences {
+
+ThemeMode themeMode();
+void setThemeMode(ThemeMode mode);
+int threads();                        // 0: all processors
+void setThreads(int threads);
+double memoryLimitGigabytes();        // 0: nine tenths of what is free
+void setMemoryLimitGigabytes(double gigabytes);
+QString workFolder();                 // projects that were not saved elsewhere
+void setWorkFolder(const QString &folder);
+QStringList recent();                 // newest first
+void addRecent(const QString &folder);
+void removeRecent(const QString &folder);
+QByteArray geometry();
+QByteArray windowState();
+void setWindow(const QByteArray &geometry, const QByteArray &state);
+// Set while a project is open; still there at the next start after a crash.
+QString openProject();
+void setOpenProject(const QString &folder);
+
+}  // namespace preferences
+
+}  // namespace lqer
