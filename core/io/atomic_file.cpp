@@ -129,6 +129,8 @@ struct AtomicFile::State {
     {
         struct stat found {};
         const bool exists = ::stat(target.c_str(), &found) == 0;
+        if (!exists && errno == ELOOP)
+            throw Error(ErrorCode::Io, path, {}, "cannot be written: symbolic link loop");
         if (exists && S_ISDIR(found.st_mode))
             throw Error(ErrorCode::Io, path, {}, "is a folder, a file was expected");
         if (exists && !S_ISREG(found.st_mode))

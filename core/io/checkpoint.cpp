@@ -80,13 +80,12 @@ WeightMap readIndex(const std::string &path)
     if (!map.value().isObject() || map.value().asObject().empty())
         map.fail("must be a non-empty object {...}");
     WeightMap weights;
-    std::string checked;  // neighbours mostly lie in the same shard
+    const std::string *checked = nullptr;  // neighbours mostly lie in the same shard
     for (const auto &[tensor, shard] : map.value().asObject()) {
         const JsonReader entry(shard, path, fmt::format("weight_map.{}", tensor));
-        if (entry.string() != checked) {
+        if (!checked || entry.string() != *checked)
             checkShardName(entry);
-            checked = entry.string();
-        }
+        checked = &entry.string();
         weights.emplace_back(tensor, entry.string());
     }
     return weights;
@@ -334,6 +333,12 @@ std::string Checkpoint::aliasOf(std::string_view name) const
 {
     const auto found = m_state->aliases.find(name);
     return found == m_state->aliases.end() ? std::string() : found->second;
+}
+
+void Checkpoint::checkUnchanged() const
+{
+    for (const auto &shard : m_state->files)
+        shard.file().checkUnchanged();
 }
 
 std::uint64_t Checkpoint::totalBytes() const

@@ -49,6 +49,8 @@ public:
     // A name that the file's metadata declares to be another name of a stored tensor (tied embeddings), or "".
     std::string aliasOf(std::string_view name) const;
     std::uint64_t totalBytes() const;
+    // Throws Error(Conflict) if a shard's size or modification time is another than when it was opened.
+    void checkUnchanged() const;
     // Name, size and fingerprint of each shard: XXH3-128 of its size, header and, above 64 MiB, of 64 evenly spread blocks
     // of 1 MiB instead of all bytes. Computed on first use.
     const std::vector<ShardInfo> &shards() const;

@@ -69,7 +69,7 @@ private:
 // Throws Error(Format) with file and byte.
 Json parseJson(std::string_view text, std::string_view file, std::size_t deepest = 64);
 // Reads at most `limit` bytes (a larger file is an Error).
-Json readJsonFile(const std::string &path, std::uint64_t limit = 256ULL << 20);
+Json readJsonFile(const std::string &path, std::uint64_t limit = 256'000'000);
 
 // A member of a file's object with the place kept for the message: reader["rope_scaling"]["factor"].
 // Every access throws Error(Format) naming file and key path, what was expected and what was found.

@@ -161,10 +161,10 @@ private:
             if (shape.size() > mostDimensions)
                 fail(fmt::format("more than {} dimensions", mostDimensions));
             if (!take(',')) {
+                expect(')');
                 // "(3)" is a number in Python, not a tuple.
                 if (shape.size() == 1)
                     fail("the shape must be a tuple");
-                expect(')');
                 break;
             }
         }

@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
-#include <numeric>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -266,11 +265,13 @@ void writeSafetensors(const std::string &path, const std::vector<std::pair<std::
             texts.emplace_back(name, value);
         header.emplace_back(metadataKey, Json(std::move(texts)));
     }
-    std::map<std::string_view, std::size_t> seen;
+    std::set<std::string_view> seen;
     std::uint64_t offset = 0;
     for (const auto &[name, tensor] : tensors) {
-        if (name == metadataKey || name.find('\0') != std::string::npos || !seen.emplace(name, seen.size()).second)
-            throw Error(ErrorCode::Argument, path, fmt::format("tensor '{}'", escaped(name)), "this name cannot be written, or not twice");
+        if (name == metadataKey || name.find('\0') != std::string::npos || !isValidUtf8(name))
+            throw Error(ErrorCode::Argument, path, fmt::format("tensor '{}'", escaped(name)), "the format does not allow this name");
+        if (!seen.insert(name).second)
+            throw Error(ErrorCode::Argument, path, fmt::format("tensor '{}'", escaped(name)), "is there twice");
         Json::Array shape(tensor.shape().begin(), tensor.shape().end());
         const std::uint64_t end = offset + tensor.bytes().size();
         header.emplace_back(name, Json::object()

@@ -34,6 +34,9 @@ const std::map<std::string, std::set<std::string>> &arrows()
             }
             lower.insert(layer->begin(), layer->end());
         }
+        // Within a layer, in one direction: a forward pass takes token windows, a plan names the parts it plans.
+        all["model"].insert("text");
+        all["recipe"].insert("recon");
         return all;
     }();
     return closed;
@@ -210,8 +213,10 @@ void TestArchitecture::coreKnowsNoScreen()
 void TestArchitecture::widgetsKnowNeitherFilesNorArchitectures()
 {
     std::vector<std::string> faults;
+    // AtomicFile is the only writer of files that there is, for saved pictures too.
     for (const Include &include : includesIn({"widgets"}))
-        if (include.target.starts_with("core/io/") || include.target.starts_with("core/model/architectures/"))
+        if ((include.target.starts_with("core/io/") && include.target != "core/io/atomic_file.h")
+            || include.target.starts_with("core/model/architectures/"))
             faults.push_back(describe(include));
     failIfAny(faults);
 }
