@@ -71,7 +71,7 @@ struct RunRequest {
 
 struct RunResult {
     std::shared_ptr<const CalibrationResult> calibration;          // null: nothing in the request needs statistics
-    std::vector<std::shared_ptr<const DecomposeResult>> decompositions;  // the recipe's, then one per `compare`
+    std::vector<std::shared_ptr<const DecomposeResult>> decompositions;  // one per report, in the same order
     // Plain first if asked for, then `compare` in its order, then the recipe (left out if `compare` has the same already).
     std::vector<std::shared_ptr<const EvaluationReport>> reports;
     std::shared_ptr<const LayerTable> table;                       // of the recipe

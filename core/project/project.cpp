@@ -2,14 +2,13 @@
 #include "core/project/project.h"
 
 #include <algorithm>
-#include <ctime>
 #include <filesystem>
 #include <utility>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/io/atomic_file.h"
@@ -21,11 +20,6 @@ namespace lqer {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string utcNow()
-{
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
 
 void makeFolder(const std::string &path)
 {
@@ -433,7 +427,7 @@ std::string Project::storeReport(const Json &report)
         auto &reports = m_state->index.reports;
         const int last = reports.empty() ? 0 : std::atoi(reports.rbegin()->first.c_str());
         id = fmt::format("{:06}", last + 1);
-        reports.emplace(id, report);
+        reports.emplace(id, std::make_shared<const Json>(report));
         m_state->changed();
     }
     m_state->saveIfDue();

@@ -23,8 +23,8 @@ struct CheckpointIdentity {
 
 // An evaluation report as the project keeps it.
 struct StoredReport {
-    std::string id;  // "0001", ascending
-    Json report;
+    std::string id;  // "000001", ascending
+    std::shared_ptr<const Json> report;
 };
 
 // A project folder NAME.lqer: project.h5 (settings, small vectors, recipes, reports, list of shards) and write-once shards of

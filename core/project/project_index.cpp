@@ -52,7 +52,11 @@ ShardRecord shardFromHdf5(const Hdf5Reader &reader)
     return shard;
 }
 
-Hdf5Group jsonTexts(const std::map<std::string, Json> &values)
+const Json &valueOf(const Json &json) { return json; }
+const Json &valueOf(const std::shared_ptr<const Json> &json) { return *json; }
+
+template <typename Value>
+Hdf5Group jsonTexts(const std::map<std::string, Value> &values)
 {
     // Names are free text, HDF5 names are not: each lies in a numbered group with its name beside it.
     Hdf5Group group;
@@ -60,7 +64,7 @@ Hdf5Group jsonTexts(const std::map<std::string, Json> &values)
     for (const auto &[name, json] : values) {
         Hdf5Group entry;
         entry.values["name"] = name;
-        entry.values["json"] = json.dump();
+        entry.values["json"] = valueOf(json).dump();
         group.groups[fmt::format("{:04}", ++number)] = std::move(entry);
     }
     return group;
@@ -266,7 +270,8 @@ ProjectIndex indexFromHdf5(const Hdf5Group &root, const std::string &file)
     }
 
     index.recipes = jsonFromTexts(reader.group("recipes"), file);
-    index.reports = jsonFromTexts(reader.group("reports"), file);
+    for (auto &[id, json] : jsonFromTexts(reader.group("reports"), file))
+        index.reports.emplace(id, std::make_shared<const Json>(std::move(json)));
     return index;
 }
 

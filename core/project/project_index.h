@@ -39,10 +39,10 @@ struct StoredDecomposition {
 struct ProjectIndex {
     std::string created;  // UTC, ISO 8601
     CheckpointIdentity checkpoint;
-    std::map<std::string, StoredCalibration> calibrations;      // by key
-    std::map<std::string, StoredDecomposition> decompositions;  // by DecompositionKey::text()
-    std::map<std::string, Json> recipes;                        // by name
-    std::map<std::string, Json> reports;                        // by id
+    std::map<std::string, StoredCalibration> calibrations;       // by key
+    std::map<std::string, StoredDecomposition> decompositions;   // by DecompositionKey::text()
+    std::map<std::string, Json> recipes;                         // by name
+    std::map<std::string, std::shared_ptr<const Json>> reports;  // by id
     Json settings = Json::object();
 };
 

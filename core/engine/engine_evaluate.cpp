@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/base/log.h"
+#include "core/engine/engine_state.h"
+#include "core/engine/estimates.h"
+#include "core/engine/input_groups.h"
+#include "core/eval/quantized_forward.h"
+#include "core/quant/quantizer.h"
+
+namespace lqer {
+
+namespace {
+
+// "lqer, rank 32", "exact, rank 8-32", "plain".
+std::string describePlan(const ModelPlan &plan)
+{
+    std::set<std::string_view> scalings;
+    Index least = 0;
+    Index most = 0;
+    for (const auto &[name, layer] : plan.layers) {
+        if (!isCorrected(layer))
+            continue;
+        scalings.insert(toString(layer.scaling));
+        least = least == 0 ? layer.rank : std::min(least, layer.rank);
+        most = std::max(most, layer.rank);
+    }
+    if (scalings.empty())
+        return "plain";
+    std::string text;
+    for (const std::string_view scaling : scalings)
+        text += fmt::format("{}{}", text.empty() ? "" : " + ", scaling);
+    return least == most ? fmt::format("{}, rank {}", text, most) : fmt::format("{}, rank {}-{}", text, least, most);
+}
+
+EvaluationReport emptyReport(const LoadedModel &model)
+{
+    EvaluationReport report;
+    report.model = model.summary().folder;
+    report.fingerprint = model.summary().fingerprint;
+    report.created = utcNow();
+    return report;
+}
+
+// The original model on the same windows, if a stored report has measured it.
+std::optional<PerplexityReport> storedOriginal(const Project &project, const LoadedModel &model, const TokenWindows &windows,
+                                               const PerplexityOptions &options)
+{
+    // Neither is part of a report, so a report does not tell whether they were the same.
+    if (options.samples != 0 || options.unscored)
+        return std::nullopt;
+    for (const StoredReport &stored : project.reports()) {
+        const Json *fingerprint = stored.report->find("fingerprint");
+        if (!fingerprint || *fingerprint != Json(model.summary().fingerprint) || !stored.report->find("original"))
+            continue;
+        try {
+            EvaluationReport report = EvaluationReport::fromJson(*stored.report, project.folder());
+            if (report.original && report.original->dataHash == windows.hash && report.original->windowOptions == windows.options
+                && report.original->weighting == options.weighting && report.original->windowTokens.size() == windows.windows.size()
+                && (options.weighting == LossWeighting::Token || report.original->batch == options.batch))
+                return report.original;
+        } catch (const Error &error) {
+            logWarning(fmt::format("a stored report is not used: {}", error.what()));
+        }
+    }
+    return std::nullopt;
+}
+
+PerplexityReport originalPerplexity(const Transformer &model, const TokenWindows &windows, PerplexityOptions options,
+                                    const TaskContext &context)
+{
+    ForwardHooks unchanged;
+    return evaluatePerplexity(model, windows, unchanged, options, context);
+}
+
+}  // namespace
+
+std::shared_ptr<const EvaluationReport> Engine::evaluateOriginal(const LoadedModel &model, const TokenWindows &windows,
+                                                                 const EvaluateOptions &options, const TaskContext &context) const
+{
+    estimateEvaluation(model, nullptr, windows, options).require("evaluation");
+    PerplexityOptions perplexity = options.perplexity;
+    if (perplexity.forward.group == 0)
+        perplexity.forward.group = fittingGroup(windows, model.transformer().config(), m_state->pool.threads(), m_state->freeMemory());
+    auto report = std::make_shared<EvaluationReport>(emptyReport(model));
+    report->title = options.title.empty() ? "original" : options.title;
+    report->footprint = footprint(model.transformer(), {});
+    report->original = originalPerplexity(model.transformer(), windows, perplexity, context);
+    report->perplexity = report->original;
+    model.checkpoint().checkUnchanged();
+    return report;
+}
+
+std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                                                         const TokenWindows &windows, const EvaluateOptions &options,
+                                                         const TaskContext &context) const
+{
+    requireSameCheckpoint(project, model);
+    const Transformer &transformer = model.transformer();
+    const std::string calibration = chooseCalibration(project, model, options.calibration);
+    requireUsable(check(recipe, model, &project, calibration), recipe.name);
+    const ModelPlan plan = recipe.planFor(transformer.linearSites());
+    for (const auto &[name, layer] : plan.layers) {
+        context.checkStop();
+        if (isCorrected(layer)
+            && !project.hasWholeDecomposition(
+                decompositionKey(model, requireSite(model, name), layer.formats.weight, layer.scaling, calibration), layer.rank))
+            throw Error(ErrorCode::NotFound, project.folder(), fmt::format("layer '{}'", name),
+                        fmt::format("has not been decomposed under '{}' up to rank {} yet", toString(layer.scaling), layer.rank));
+    }
+    estimateEvaluation(model, &recipe, windows, options).require("evaluation");
+
+    PerplexityOptions perplexity = options.perplexity;
+    DivergenceOptions divergence = options.divergenceOptions;
+    const std::size_t group = fittingGroup(windows, transformer.config(), m_state->pool.threads(), m_state->freeMemory());
+    for (Transformer::ForwardOptions *forward : {&perplexity.forward, &divergence.forward})
+        if (forward->group == 0)
+            forward->group = group;
+
+    auto report = std::make_shared<EvaluationReport>(emptyReport(model));
+    report->title = options.title.empty() ? describePlan(plan) : options.title;
+    report->calibration = calibration;
+    report->recipe = recipe;
+    report->footprint = footprint(transformer, plan);
+    if (options.originalPerplexity) {
+        report->original = storedOriginal(project, model, windows, perplexity);
+        if (!report->original) {
+            PerplexityOptions original = perplexity;
+            original.keepLogProbabilities = false;
+            report->original = originalPerplexity(transformer, windows, original, context);
+        }
+    }
+    const auto corrections = [&](const LinearSite &site, const LayerPlan &layer) {
+        return *correction(model, project, site.name, layer, calibration);
+    };
+    QuantizedForward changed(plan, corrections, context.silent());
+    report->perplexity = evaluatePerplexity(transformer, windows, changed, perplexity, context);
+    if (options.divergence)
+        report->divergence = evaluateDivergence(transformer, windows, changed, divergence, context);
+
+    if (options.layerErrors) {
+        context.beginStage("measuring layer errors", plan.layers.size());
+        for (const InputGroup &inputs : inputGroups(transformer)) {
+            context.checkStop();
+            const auto stats = calibration.empty() ? nullptr : project.siteStats(calibration, inputs.input->name);
+            for (const LinearSite *site : inputs.linears) {
+                context.checkStop();
+                context.setDetail(site->name);
+                const LayerPlan &layer = plan.layers.at(site->name);
+                if (layer.quantize) {
+                    const Matrix weight = transformer.readWeight(*site);
+                    const Matrix quantized =
+                        quantizeWeight(*makeQuantizer(layer.formats.weight), weight, site->weightTensor, context.silent());
+                    const auto correcting = isCorrected(layer) ? correction(model, project, site->name, layer, calibration) : nullptr;
+                    report->layers.push_back(layerError(site->name, weight, quantized, correcting.get(), stats.get(), context.silent()));
+                }
+                context.advance();
+            }
+        }
+    }
+    model.checkpoint().checkUnchanged();
+    if (options.store) {
+        if (project.isReadOnly()) {
+            logWarning(fmt::format("the report was not stored: {}", project.readOnlyReason()));
+        } else {
+            project.storeReport(report->toJson());
+            project.save();
+        }
+    }
+    return report;
+}
+
+}  // namespace lqer

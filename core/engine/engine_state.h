@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "core/engine/engine.h"
+
+namespace lqer {
+
+struct Engine::State {
+    explicit State(const EngineOptions &options);
+
+    mutable ThreadPool pool;
+    std::uint64_t memoryLimit;
+
+    // What may be used now beyond what the process holds.
+    std::uint64_t freeMemory() const;
+};
+
+// Whether the plan needs a decomposition.
+inline bool isCorrected(const LayerPlan &plan)
+{
+    return plan.quantize && plan.rank > 0;
+}
+
+// The statistics to use: `wanted` if it says one (throws Error(NotFound) if the project does not have it complete), else the latest
+// complete ones made from this checkpoint, else "".
+std::string chooseCalibration(const Project &project, const LoadedModel &model, const std::string &wanted);
+
+DecompositionKey decompositionKey(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, ScalingKind scaling,
+                                  const std::string &calibration);
+
+// The site, or Error(NotFound) with the nearest name.
+const LinearSite &requireSite(const LoadedModel &model, const std::string &layer);
+
+// Throws Error(Conflict) if the project is about another checkpoint.
+void requireSameCheckpoint(const Project &project, const LoadedModel &model);
+
+// Saves if something is unsaved; a failure is logged.
+void saveAfterFailure(Project &project) noexcept;
+
+// Runs a stage; if it ends early, what is finished is saved all the same.
+template <typename Work>
+auto savingProgress(Project &project, const Work &work)
+{
+    try {
+        return work();
+    } catch (...) {
+        saveAfterFailure(project);
+        throw;
+    }
+}
+
+}  // namespace lqer

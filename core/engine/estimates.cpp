@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/estimates.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "core/engine/engine_state.h"
+#include "core/engine/layer_decomposition.h"
+
+namespace lqer {
+
+namespace {
+
+constexpr std::uint64_t floatBytes = sizeof(float);
+constexpr std::uint64_t doubleBytes = sizeof(double);
+// Floats per input and output channel that the block Krylov route keeps (error_decomposition.h).
+constexpr std::uint64_t krylovFloats = 200;
+
+MemoryEstimate sum(MemoryEstimate estimate, std::uint64_t limit)
+{
+    estimate.bytes = 0;
+    for (const auto &[name, bytes] : estimate.parts)
+        estimate.bytes += bytes;
+    estimate.limit = limit;
+    return estimate;
+}
+
+std::uint64_t bytesOf(std::int64_t count, std::uint64_t each)
+{
+    return static_cast<std::uint64_t>(count) * each;
+}
+
+// What an output head of this size and its blocks of logits take. Rows of logits go through in blocks (transformer.h).
+std::uint64_t headBytes(const ModelConfig &config)
+{
+    return bytesOf(config.vocabulary * std::max(config.hidden, config.embeddingDim), 2 * floatBytes);
+}
+
+}  // namespace
+
+std::uint64_t layerWorkBytes(const LinearSite &site, ScalingKind scaling, Index storedRank, bool fullSpectrum)
+{
+    const Index smaller = std::min(site.in, site.out);
+    const std::uint64_t weights = bytesOf(site.in * site.out, floatBytes);
+    const std::uint64_t factors = bytesOf((site.in + site.out) * storedRank, doubleBytes + floatBytes);
+    std::uint64_t work = 0;
+    if (fullSpectrum || smaller <= DecompositionOptions{}.exactBelow)
+        work = bytesOf(smaller * smaller, doubleBytes) * (scaling == ScalingKind::Exact ? 2 : 1);
+    else
+        work = bytesOf(site.in + site.out, krylovFloats * floatBytes)
+               + (scaling == ScalingKind::Exact ? bytesOf(site.in * site.in, floatBytes) : 0);
+    return weights + std::max(weights, work + factors);
+}
+
+std::uint64_t statisticsBytes(std::int64_t features, bool autocorrelation)
+{
+    return bytesOf(features * (autocorrelation ? features + 3 : 3), doubleBytes);
+}
+
+std::uint64_t largestBlockBytes(const Transformer &model)
+{
+    std::map<std::int64_t, std::uint64_t> blocks;
+    for (const LinearSite &site : model.linearSites())
+        blocks[site.layer] += bytesOf(site.in * site.out, floatBytes);
+    std::uint64_t largest = 0;
+    for (const auto &[layer, bytes] : blocks)
+        largest = std::max(largest, bytes);
+    return largest;
+}
+
+std::uint64_t windowWorkBytes(const ModelConfig &config, std::int64_t tokens)
+{
+    // Inputs kept for the observers, q, k, v and the two wide products; scores of one head at a time.
+    return bytesOf(tokens * (6 * config.hidden + 3 * config.intermediate), floatBytes) + bytesOf(tokens * tokens, floatBytes);
+}
+
+std::int64_t longestWindow(const TokenWindows &windows)
+{
+    std::size_t longest = 0;
+    for (const TokenWindow &window : windows.windows)
+        longest = std::max(longest, window.ids.size());
+    return static_cast<std::int64_t>(longest);
+}
+
+std::int64_t tokenCount(const TokenWindows &windows)
+{
+    std::size_t count = 0;
+    for (const TokenWindow &window : windows.windows)
+        count += window.ids.size();
+    return static_cast<std::int64_t>(count);
+}
+
+std::size_t fittingGroup(const TokenWindows &windows, const ModelConfig &config, std::size_t threads, std::uint64_t free)
+{
+    const std::uint64_t all = bytesOf(tokenCount(windows) * config.hidden, floatBytes);
+    if (all <= free / 4 || windows.windows.empty())
+        return 0;
+    const std::uint64_t each = std::max<std::uint64_t>(1, bytesOf(longestWindow(windows) * config.hidden, floatBytes));
+    return std::max<std::size_t>(threads, free / 4 / each);
+}
+
+MemoryEstimate Engine::estimateCalibration(const LoadedModel &model, const TokenWindows &windows, const CalibrationOptions &options) const
+{
+    const ModelConfig &config = model.transformer().config();
+    const auto threads = static_cast<std::uint64_t>(m_state->pool.threads());
+    const std::uint64_t free = m_state->freeMemory();
+    std::map<std::int64_t, std::uint64_t> byBlock;
+    for (const ActivationSite &site : model.transformer().activationSites())
+        byBlock[site.layer] += statisticsBytes(site.features, options.autocorrelation);
+    MemoryEstimate estimate;
+    std::uint64_t statistics = 0;
+    for (const auto &[layer, bytes] : byBlock)
+        if (bytes > statistics) {
+            statistics = bytes;
+            estimate.where = fmt::format("block {}", layer);
+        }
+    const std::uint64_t weights = largestBlockBytes(model.transformer());
+    const std::uint64_t work = threads * windowWorkBytes(config, longestWindow(windows));
+    // Where all hidden states do not fit, windows go through in groups of as many as there are threads.
+    const std::uint64_t all = bytesOf(tokenCount(windows) * config.hidden, floatBytes);
+    const std::uint64_t few = std::min(all, threads * bytesOf(longestWindow(windows) * config.hidden, floatBytes));
+    const std::uint64_t room = options.memoryLimit > 0 ? options.memoryLimit : free - std::min(free, weights + work);
+    const std::uint64_t hidden = all + statistics <= room ? all : few;
+    estimate.parts = {{"weights of one block", weights},
+                      {"statistics of one block", statistics},
+                      {"hidden states", hidden},
+                      {"activations", work}};
+    return sum(std::move(estimate), free);
+}
+
+MemoryEstimate Engine::estimateDecomposition(const LoadedModel &model, const QuantizationRecipe &recipe, const DecomposeOptions &options) const
+{
+    MemoryEstimate largest;
+    for (const LinearSite &site : model.transformer().linearSites()) {
+        const LayerPlan plan = recipe.planFor(site);
+        if (!isCorrected(plan))
+            continue;
+        const bool autocorrelation = true;  // if the statistics hold it, output errors are measured with it
+        MemoryEstimate estimate;
+        estimate.where = site.name;
+        const std::uint64_t statistics = statisticsBytes(site.in, autocorrelation);
+        const std::uint64_t work =
+            layerWorkBytes(site, plan.scaling, storedRank(options.maxRank, plan.rank, site.in, site.out), options.fullSpectrum);
+        // Reading R needs half of it again, but before the weight is there.
+        estimate.parts = {{fmt::format("statistics of {} inputs", site.in), statistics},
+                          {fmt::format("weight {}x{} and its decomposition", site.out, site.in), std::max(work, statistics / 2)}};
+        estimate = sum(std::move(estimate), 0);
+        if (estimate.bytes > largest.bytes)
+            largest = std::move(estimate);
+    }
+    largest.limit = m_state->freeMemory();
+    return largest;
+}
+
+MemoryEstimate Engine::estimateEvaluation(const LoadedModel &model, const QuantizationRecipe *recipe, const TokenWindows &windows,
+                                          const EvaluateOptions &options) const
+{
+    const ModelConfig &config = model.transformer().config();
+    const std::size_t threads = m_state->pool.threads();
+    const std::uint64_t free = m_state->freeMemory();
+    const std::size_t asked = options.perplexity.forward.group;
+    const std::size_t group = asked > 0 ? asked : fittingGroup(windows, config, threads, free);
+    const std::int64_t grouped =
+        group == 0 ? tokenCount(windows) : std::min(tokenCount(windows), static_cast<std::int64_t>(group) * longestWindow(windows));
+    std::uint64_t factors = 0;
+    if (recipe)
+        for (const LinearSite &site : model.transformer().linearSites()) {
+            const LayerPlan plan = recipe->planFor(site);
+            if (isCorrected(plan))
+                factors = std::max(factors, bytesOf((site.in + site.out) * storedRank(0, plan.rank, site.in, site.out), 2 * doubleBytes));
+        }
+    MemoryEstimate estimate;
+    estimate.where = "the largest block";
+    estimate.parts = {{"weights of one block", largestBlockBytes(model.transformer()) * (recipe ? 2 : 1)},
+                      {"factors of one layer", factors},
+                      {"hidden states", bytesOf(grouped * config.hidden, (options.divergence ? 2 : 1) * floatBytes)},
+                      {"activations", threads * windowWorkBytes(config, longestWindow(windows))},
+                      {"output head", headBytes(config)}};
+    return sum(std::move(estimate), free);
+}
+
+}  // namespace lqer

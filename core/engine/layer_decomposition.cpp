@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/layer_decomposition.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/eval/quantized_forward.h"
+#include "core/linalg/gemm.h"
+#include "core/quant/quantizer.h"
+
+namespace lqer {
+
+namespace {
+
+// E ||x E v_i||^2 for every kept direction. E v_i = sigma_i a_i, so this is sigma_i^2 a_i^T R a_i.
+VectorF64 capturedOutput(const ErrorDecomposition &decomposition, const SiteStats &stats, const TaskContext &context)
+{
+    const auto tokens = static_cast<double>(stats.tokens);
+    const VectorF64 sigma2 = decomposition.sigma.head(decomposition.maxRank()).cwiseAbs2();
+    if (!stats.hasAutocorrelation())
+        return (decomposition.a.cwiseAbs2().transpose() * (stats.sumSquares / tokens)).cwiseProduct(sigma2);
+    MatrixF64 product(decomposition.a.rows(), decomposition.a.cols());
+    multiply(stats.autocorrelation, decomposition.a, product, context);
+    return (product.cwiseProduct(decomposition.a).colwise().sum().transpose() / tokens).cwiseProduct(sigma2);
+}
+
+}  // namespace
+
+Index storedRank(Index wanted, Index planned, Index in, Index out)
+{
+    const Index all = std::min(in, out);
+    return std::min(all, std::max(wanted > 0 ? wanted : std::min(all, defaultStoredRank), planned));
+}
+
+LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &site, const DecompositionKey &key,
+                                 std::shared_ptr<const SiteStats> stats, const DecompositionOptions &options, const TaskContext &context)
+{
+    LayerDecomposition result;
+    DecompositionRecord &record = result.record;
+    record.key = key;
+    record.in = site.in;
+    record.out = site.out;
+    record.outputKnown = stats != nullptr;
+    record.fullAutocorrelation = stats && stats->hasAutocorrelation();
+
+    Matrix error;
+    {
+        const Matrix weight = model.readWeight(site);
+        record.weightEnergy = weight.cast<double>().squaredNorm();
+        if (stats)
+            record.outputEnergy = outputError(weight, nullptr, *stats, context);
+        error = quantizeWeight(*makeQuantizer(key.format), weight, site.weightTensor, context);
+        error = weight - error;
+    }
+    context.checkStop();
+    if (stats)
+        record.outputError = outputError(error, nullptr, *stats, context);
+    context.checkStop();
+    result.decomposition = decompose(error, Scaling(key.scaling, stats, site.in), options, context);
+
+    const ErrorDecomposition &decomposition = result.decomposition;
+    record.maxRank = decomposition.maxRank();
+    record.spectrumComplete = decomposition.spectrumComplete;
+    record.weightError = decomposition.totalEnergyUnscaled;
+    record.totalEnergy = decomposition.totalEnergy;
+    record.sigma = decomposition.sigma;
+    record.sigmaUnscaled = decomposition.sigmaUnscaled;
+    record.weightCaptured =
+        decomposition.a.cwiseAbs2().colwise().sum().transpose().cwiseProduct(decomposition.sigma.head(record.maxRank).cwiseAbs2());
+    if (stats)
+        record.outputCaptured = capturedOutput(decomposition, *stats, context);
+    return result;
+}
+
+}  // namespace lqer

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "core/engine/loaded_model.h"
+#include "core/project/decomposition_record.h"
+
+namespace lqer {
+
+// Factors are kept up to this rank if nobody says otherwise: at 4096 x 4096 an eighth of the weight's numbers, and more than
+// any published setting uses.
+inline constexpr Index defaultStoredRank = 256;
+Index storedRank(Index wanted, Index planned, Index in, Index out);
+
+struct LayerDecomposition {
+    DecompositionRecord record;
+    ErrorDecomposition decomposition;
+};
+
+// Reads the weight, quantizes it and decomposes its error. stats: of the site's input, or null. sigmaUnscaled: complete, if it is known
+// from another decomposition of the same error, else empty.
+LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &site, const DecompositionKey &key,
+                                 std::shared_ptr<const SiteStats> stats, const DecompositionOptions &options, const TaskContext &context);
+
+}  // namespace lqer
