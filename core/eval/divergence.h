@@ -10,7 +10,7 @@
 
 namespace lqer {
 
-// A mean over tokens with its standard error, sqrt((mean of squares - square of mean) / (n - 1)) (llama.cpp, mean_and_uncertainty).
+// A mean over tokens with its standard error, sqrt((mean of squares - square of mean) / (n - 1)), as llama.cpp has it.
 struct MeanWithError {
     double mean = 0;
     double standardError = 0;
@@ -25,19 +25,19 @@ struct DivergenceReport {
     std::string dataHash;
     std::int64_t tokens = 0;
 
-    MeanWithError kl;             // sum_v p_v ln(p_v / q_v), nats
+    MeanWithError kl;  // sum_v p_v ln(p_v / q_v), nats
     double medianKl = 0;
     double kl90 = 0, kl95 = 0, kl99 = 0, kl999 = 0;  // percentiles, linear between the two neighbours
     double maxKl = 0;
     double minKl = 0;
-    MeanWithError topAgreement;   // fraction of positions with the same most likely token (the lower id on a tie)
-    MeanWithError deltaP;         // q(target) - p(target)
-    MeanWithError rmsDeltaP;      // its root mean square
-    double deltaPCorrelation = 0; // correlation of ln q(target) with ln p(target)
+    MeanWithError topAgreement;            // fraction of positions with the same most likely token (the lower id on a tie)
+    MeanWithError deltaP;                  // q(target) - p(target)
+    MeanWithError rmsDeltaP;               // its root mean square
+    double logProbabilityCorrelation = 0;  // correlation of ln q(target) with ln p(target)
     double originalPerplexity = 0;
-    double perplexity = 0;        // of the changed model
-    MeanWithError logRatio;       // mean of ln p(target) - ln q(target); its exponential is the ratio of perplexities
-    MeanWithError ratio;          // perplexity / originalPerplexity
+    double perplexity = 0;   // of the changed model
+    MeanWithError logRatio;  // mean of ln p(target) - ln q(target); its exponential is the ratio of perplexities
+    MeanWithError ratio;     // perplexity / originalPerplexity
     double seconds = 0;
 
     Json toJson() const;

@@ -25,8 +25,8 @@ struct LayerFootprint {
     std::string layer;
     std::int64_t in = 0, out = 0, rank = 0;
     bool quantized = false;
-    std::uint64_t originalBytes = 0;    // weight and bias in the checkpoint
-    std::uint64_t weightBytes = 0;      // W_q as its format encodes it; an unquantized weight as in the checkpoint
+    std::uint64_t originalBytes = 0;  // weight and bias in the checkpoint
+    std::uint64_t weightBytes = 0;    // W_q as its format encodes it; an unquantized weight as in the checkpoint
     std::uint64_t biasBytes = 0;
     std::uint64_t correctionBytes = 0;  // A and B as their formats encode them
     AverageBits stored;                 // shared exponents counted with the bits they are stored in (8)
@@ -38,13 +38,13 @@ struct LayerFootprint {
 
 struct Footprint {
     std::vector<LayerFootprint> layers;
-    std::int64_t parameters = 0;        // of the original model
-    std::int64_t linearWeights = 0;     // elements of all W in `layers`
-    std::uint64_t restBytes = 0;        // embeddings, norms, head: as in the checkpoint
-    std::uint64_t originalBytes = 0;    // the whole checkpoint's tensors, tied ones once
-    std::uint64_t bytes = 0;            // the quantized model: layers and rest
-    AverageBits stored, paper;          // over all layers listed, weighted by their elements
-    double wholeModelBits = 0;          // 8 * bytes / parameters
+    std::int64_t parameters = 0;      // of the original model
+    std::int64_t linearWeights = 0;   // elements of all W in `layers`
+    std::uint64_t restBytes = 0;      // embeddings, norms, head: as in the checkpoint
+    std::uint64_t originalBytes = 0;  // the whole checkpoint's tensors, tied ones once
+    std::uint64_t bytes = 0;          // the quantized model: layers and rest
+    AverageBits stored, paper;        // over all layers listed, weighted by their elements
+    double wholeModelBits = 0;        // 8 * bytes / parameters
 
     Json toJson() const;
     static Footprint fromJson(const JsonReader &json);

@@ -6,10 +6,11 @@
 namespace lqer {
 
 // How numbers of reports are written for people, in one place for the command line and the studio.
-std::string formatPerplexity(double value);                    // "5.6711", "1234.5", "1.23e+07": five significant digits
-std::string formatWithError(double value, double error);       // "5.671 ± 0.012": the error with two digits, the value to the same place
-std::string formatBits(double bits);                           // "4.25"
-std::string formatPercent(double fraction);                    // 0.0123 -> "1.23 %"
-std::string formatSeconds(double seconds);                     // "0.4 s", "3 min 20 s", "2 h 05 min"
+std::string formatPerplexity(double value);  // "5.6711", "1234.5", "1.23e+07": five significant digits
+// "5.671 ± 0.012": the error with two digits, the value to the same place; without an error as formatPerplexity.
+std::string formatWithError(double value, double error);
+std::string formatBits(double bits);         // "4.25"
+std::string formatPercent(double fraction);  // 0.0123 -> "1.23 %"
+std::string formatSeconds(double seconds);   // "0.4 s", "3 min 20 s", "2 h 05 min"
 
 }  // namespace lqer

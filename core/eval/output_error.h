@@ -14,13 +14,13 @@ namespace lqer {
 // trace(X^T R X) with R = E[x^T x], or with its diagonal where only that was collected. Corrected: W_q + (A B)^T in place of W_q.
 struct LayerError {
     std::string layer;
-    double weightEnergy = 0;          // ||W||^2
-    double weightError = 0;           // ||W - W_q||^2
-    double correctedWeightError = 0;  // ||W - W_q - (A B)^T||^2
-    bool outputKnown = false;         // the site has statistics
-    bool fullAutocorrelation = false; // they hold R, not only its diagonal
-    double outputEnergy = 0;          // E ||x W^T||^2
-    double outputError = 0;           // E ||x (W - W_q)^T||^2
+    double weightEnergy = 0;           // ||W||^2
+    double weightError = 0;            // ||W - W_q||^2
+    double correctedWeightError = 0;   // ||W - W_q - (A B)^T||^2
+    bool outputKnown = false;          // the site has statistics
+    bool fullAutocorrelation = false;  // they hold R, not only its diagonal
+    double outputEnergy = 0;           // E ||x W^T||^2
+    double outputError = 0;            // E ||x (W - W_q)^T||^2
     double correctedOutputError = 0;
 
     // sqrt(error / energy): the relative errors a table shows; 0 where the energy is 0.

@@ -17,8 +17,8 @@ namespace lqer {
 // How the losses of the tokens become one loss.
 enum class LossWeighting {
     Token,  // every scored token counts the same
-    Batch,  // mean over batches of the mean over the batch's tokens, as LQER and QERA do: a last, smaller batch weighs as much as a
-            // full one (numerics.md E.1, 5 and 6)
+    Batch,  // mean over batches of the mean over the batch's tokens, as LQER and QERA do: a last, smaller batch weighs as much as
+            // a full one (numerics.md E.1, 5 and 6)
 };
 std::string_view toString(LossWeighting weighting);  // "token", "batch"
 LossWeighting lossWeightingFromString(std::string_view name);
@@ -27,10 +27,10 @@ struct PerplexityReport;
 
 struct PerplexityOptions {
     LossWeighting weighting = LossWeighting::Token;
-    std::int64_t batch = 4;            // windows per batch, for LossWeighting::Batch
-    std::int64_t samples = 0;          // for LossWeighting::Batch: only the first samples / batch batches; 0: all
-    std::optional<TokenId> unscored;   // a target with this id is not scored: the official code masks the padding token, which it
-                                       // sets to EOS where the tokenizer has none
+    std::int64_t batch = 4;           // windows per batch, for LossWeighting::Batch
+    std::int64_t samples = 0;         // for LossWeighting::Batch: only the first samples / batch batches; 0: all
+    std::optional<TokenId> unscored;  // a target with this id is not scored: the official code masks the padding token, which it
+                                      // sets to EOS where the tokenizer has none
     bool keepLogProbabilities = false;
     Transformer::ForwardOptions forward;  // forward.group windows go through the model together
     // Called on the calling thread after each group of windows but the last with what is known so far.
@@ -39,34 +39,33 @@ struct PerplexityOptions {
 
 // How well a model predicts a text. Natural logarithms unless the name says bits.
 struct PerplexityReport {
-    WindowOptions windowOptions;       // names the convention
-    std::string source;                // file or data set
+    WindowOptions windowOptions;  // names the convention
+    std::string source;           // file or data set
     std::string dataHash;
     LossWeighting weighting = LossWeighting::Token;
-    std::int64_t batch = 0;            // windows per batch; 0 with LossWeighting::Token
-    std::int64_t windows = 0;          // that were run
-    std::int64_t tokens = 0;           // targets that were scored
-    std::int64_t words = 0;            // of the source, where they are counted; else 0
-    std::int64_t bytes = 0;            // of the source, where all of it was scored; else 0
+    std::int64_t batch = 0;    // windows per batch; 0 with LossWeighting::Token
+    std::int64_t windows = 0;  // that were run
+    std::int64_t tokens = 0;   // targets that were scored
+    std::int64_t words = 0;    // of the source, where they are counted; else 0
+    std::int64_t bytes = 0;    // of the source, where all of it was scored; else 0
 
-    double meanNll = 0;                // by the weighting
-    double perplexity = 0;             // exp(meanNll)
-    double standardError = 0;          // of the perplexity: exp(meanNll) times the standard error of meanNll, windows (or batches) being
-                                       // the independent draws; 0 with fewer than two
-    double totalNll = 0;               // sum over all scored tokens
-    double bitsPerToken = 0;           // totalNll / tokens / ln 2
-    double bitsPerWord = 0;            // 0 where words are not known
-    double bitsPerByte = 0;            // 0 where bytes are not known
-    double wordPerplexity = 0;         // lm-eval: exp(totalNll / words); 0 where words are not known
+    double meanNll = 0;         // by the weighting
+    double perplexity = 0;      // exp(meanNll)
+    double standardError = 0;   // of the perplexity: exp(meanNll) times the standard error of meanNll, windows (or batches) being
+                                // the independent draws; 0 with fewer than two
+    double totalNll = 0;        // sum over all scored tokens
+    double bitsPerToken = 0;    // totalNll / tokens / ln 2
+    double bitsPerWord = 0;     // 0 where words are not known
+    double bitsPerByte = 0;     // 0 where bytes are not known
+    double wordPerplexity = 0;  // lm-eval: exp(totalNll / words); 0 where words are not known
     double seconds = 0;
 
-    std::vector<double> windowNll;             // mean over the window's scored tokens; 0 where it has none
+    std::vector<double> windowNll;  // mean over the window's scored tokens; 0 where it has none
     std::vector<std::int64_t> windowTokens;
-    std::vector<std::vector<float>> logProbabilities;  // of each window's targets from firstScored on, if asked for; the unscored id's too
-
-    // What a paper would print: the word perplexity where the convention is about words, else the perplexity.
+    // If asked for: of each window's targets from firstScored on, those with the unscored id too.
+    std::vector<std::vector<float>> logProbabilities;
     double headline() const;
-    Json toJson() const;               // without logProbabilities
+    Json toJson() const;  // without logProbabilities
     static PerplexityReport fromJson(const JsonReader &json);
     friend bool operator==(const PerplexityReport &, const PerplexityReport &) = default;
 };

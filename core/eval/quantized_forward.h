@@ -32,13 +32,15 @@ public:
 
     std::unique_ptr<LinearOperator> makeLinear(const LinearSite &site, const Matrix &weight, const Vector &bias) override;
     bool changesAttention(std::int64_t layer) const override;
-    void attentionOperand(std::int64_t layer, AttentionOperand operand, const Shape &shape, std::span<float> values) const override;
+    void attentionOperand(std::int64_t layer, AttentionOperand operand, const Shape &shape,
+                          std::span<float> values) const override;
 
 private:
     ModelPlan m_plan;
     CorrectionSource m_corrections;
     TaskContext m_context;
-    std::map<std::int64_t, std::array<std::unique_ptr<Quantizer>, 4>> m_attention;  // by block and AttentionOperand; null: passthrough
+    std::map<std::int64_t, std::array<std::unique_ptr<Quantizer>, 4>>
+        m_attention;  // by block and AttentionOperand; null: passthrough
 };
 
 }  // namespace lqer

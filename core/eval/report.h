@@ -17,17 +17,17 @@ namespace lqer {
 struct EvaluationReport {
     static constexpr std::int64_t currentVersion = 1;
 
-    std::string title;           // "exact, rank 32"
-    std::string model;           // directory or name, for people
-    std::string fingerprint;     // of the checkpoint
-    std::string calibration;     // CalibrationStats::key(); "" without
-    std::string created;         // UTC, ISO 8601
-    std::optional<QuantizationRecipe> recipe;        // none: the original model
-    std::optional<PerplexityReport> original;        // the unquantized model on the same data
+    std::string title;                         // "exact, rank 32"
+    std::string model;                         // directory or name, for people
+    std::string fingerprint;                   // of the checkpoint
+    std::string calibration;                   // CalibrationStats::key(); "" without
+    std::string created;                       // UTC, ISO 8601
+    std::optional<QuantizationRecipe> recipe;  // none: the original model
+    std::optional<PerplexityReport> original;  // the unquantized model on the same data
     std::optional<PerplexityReport> perplexity;
     std::optional<DivergenceReport> divergence;
     std::optional<Footprint> footprint;
-    std::vector<LayerError> layers;                  // in forward order
+    std::vector<LayerError> layers;  // in forward order
 
     Json toJson() const;
     // Throws Error(Format) with file and key path; a version this program does not know is Error(Unsupported).

@@ -62,21 +62,22 @@ private:
     template <typename T>
     std::string placeOf(const LinearSite &site, std::optional<T> LayerSettings::*field, std::string_view key) const
     {
-        return placeOf(site, [&](const LayerSettings &settings) { return (settings.*field).has_value(); }) + "." + std::string(key);
+        return placeOf(site, [&](const LayerSettings &settings) { return (settings.*field).has_value(); }) + "."
+            + std::string(key);
     }
 
     QuantizationRecipe m_recipe;
     std::span<const LinearSite> m_sites;
     const HasStatistics &m_hasStatistics;
+    std::set<std::size_t> m_unreadable;  // rules
     std::set<std::string> m_badFormats;  // by FormatSpec::toString(), already reported
     std::vector<Finding> m_findings;
 };
 
 void RecipeCheck::add(std::string place, Severity severity, std::string headline, std::string layer)
 {
-    auto finding = std::ranges::find_if(m_findings, [&](const Finding &f) {
-        return f.place == place && f.severity == severity && f.headline == headline;
-    });
+    auto finding = std::ranges::find_if(
+        m_findings, [&](const Finding &f) { return f.place == place && f.severity == severity && f.headline == headline; });
     if (finding == m_findings.end())
         finding = m_findings.insert(m_findings.end(), {std::move(place), std::move(headline), severity, {}});
     if (!layer.empty())
@@ -93,6 +94,7 @@ void RecipeCheck::checkPatterns()
         add(rulePlace(i) + ".pattern", Severity::Error,
             fmt::format("'{}': {}", escaped(rule.selector.pattern.text(), 80), rule.selector.pattern.error()));
         rule = RecipeRule();
+        m_unreadable.insert(i);
     }
 }
 
@@ -132,7 +134,8 @@ void RecipeCheck::checkLayerNames()
             continue;
         const std::string near = nearest(name, names);
         add(layerPlace(name), Severity::Error,
-            near.empty() ? "the model has no such linear layer" : fmt::format("the model has no such linear layer; did you mean '{}'?", near));
+            near.empty() ? "the model has no such linear layer"
+                         : fmt::format("the model has no such linear layer; did you mean '{}'?", near));
     }
 }
 
@@ -158,8 +161,8 @@ void RecipeCheck::checkRuleEffects()
     }
     for (std::size_t i = 0; i < m_recipe.rules.size(); ++i) {
         const RecipeRule &rule = m_recipe.rules[i];
-        if (rule == RecipeRule())
-            continue;  // reported by checkPatterns
+        if (m_unreadable.contains(i))
+            continue;
         if (rule.settings.isEmpty() && rule.attention.isEmpty()) {
             add(rulePlace(i), Severity::Warning, "the rule states nothing");
             continue;
@@ -176,8 +179,8 @@ void RecipeCheck::checkRuleEffects()
                 || wins([](const LayerSettings &s) { return s.scaling.has_value(); })
                 || wins([](const LayerSettings &s) { return s.rank.has_value(); })
                 || std::ranges::any_of(formatFields, [&](const FormatField &field) {
-                       return wins([&](const LayerSettings &s) { return (s.*field.stated).has_value(); });
-                   });
+                          return wins([&](const LayerSettings &s) { return (s.*field.stated).has_value(); });
+                      });
         }
         const bool matchesAttention = std::ranges::any_of(blocks, [&](std::int64_t block) {
             const std::string module = attentionModule(m_sites, block);
@@ -189,7 +192,8 @@ void RecipeCheck::checkRuleEffects()
         else if (!matchesLayer && !rule.settings.isEmpty())
             add(rulePlace(i), Severity::Warning, "the rule has settings for linear layers but matches none");
         else if (!matchesAttention && !rule.attention.isEmpty())
-            add(rulePlace(i) + ".attention", Severity::Warning, "the rule has formats for attention but matches no attention module");
+            add(rulePlace(i) + ".attention", Severity::Warning,
+                "the rule has formats for attention but matches no attention module");
         else if (!rule.settings.isEmpty() && !decides)
             add(rulePlace(i), Severity::Warning, "later rules or layers' own settings decide everything the rule states");
     }
@@ -204,45 +208,57 @@ void RecipeCheck::checkRank(const LinearSite &site, const LayerPlan &plan)
         add(rankPlace, Severity::Error, fmt::format("rank {} is above min(in, out)", plan.rank),
             fmt::format("{} ({}x{}: at most {})", site.name, site.out, site.in, most));
     if (plan.rank == 0 && plan.scaling != ScalingKind::Identity)
-        add(scalingPlace, Severity::Warning, fmt::format("scaling '{}' has no effect where the rank is 0", toString(plan.scaling)),
-            site.name);
+        add(scalingPlace, Severity::Warning,
+            fmt::format("scaling '{}' has no effect where the rank is 0", toString(plan.scaling)), site.name);
     if (plan.rank <= 0)
         return;
     if (plan.formats.weight.isPassthrough())
         add(placeOf(site, &LayerSettings::weight, "weight"), Severity::Warning,
             "the weight keeps its values, so there is no error to correct", site.name);
     if (m_hasStatistics && plan.scaling != ScalingKind::Identity && !m_hasStatistics(site.activationSite, plan.scaling))
-        add(scalingPlace, Severity::Error, fmt::format("there are no statistics for scaling '{}'", toString(plan.scaling)), site.name);
+        add(scalingPlace, Severity::Error, fmt::format("there are no statistics for scaling '{}'", toString(plan.scaling)),
+            site.name);
 }
 
-// The block a format lays along the last axis of an array, 0 where it has none or takes the whole axis.
-std::int64_t lastAxisBlock(const FormatSpec &format)
+// Elements of one row that share a scale, 0 where a row has one scale or none, or where blocks run on from row to row. Read off
+// the stored bits, which grow by more than a code where a block begins: true for any format, however it names its blocks.
+std::int64_t blockInRow(const Quantizer &quantizer, std::int64_t length)
 {
-    for (const char *key : {"block_size", "group_size"}) {
-        const auto value = format.parameters.find(key);
-        if (value == format.parameters.end())
-            continue;
-        if (const auto *size = std::get_if<std::int64_t>(&value->second))
-            return std::max<std::int64_t>(*size, 0);
-        if (const auto *sizes = std::get_if<std::vector<std::int64_t>>(&value->second); sizes && !sizes->empty())
-            return std::max<std::int64_t>(sizes->back(), 0);
+    const auto scaleBits = [&](std::int64_t rows, std::int64_t columns) {
+        const auto elements = static_cast<double>(rows) * static_cast<double>(columns);
+        return (quantizer.bitsPerElement({rows, columns}) - quantizer.codeBits()) * elements;
+    };
+    const double oneBlock = scaleBits(1, 1) + 0.5;  // bits are whole: half a bit is room for rounding
+    if (length < 2 || scaleBits(1, length) < oneBlock)
+        return 0;
+    std::int64_t fits = 1;        // columns that need one block
+    std::int64_t above = length;  // columns that need more
+    while (above - fits > 1) {
+        const std::int64_t middle = fits + (above - fits) / 2;
+        (scaleBits(1, middle) < oneBlock ? fits : above) = middle;
     }
-    return 0;
+    const double perBlock = scaleBits(1, fits + 1) - scaleBits(1, fits);
+    const std::int64_t blocksPerRow = (length + fits - 1) / fits;
+    const double byRows = scaleBits(1, 1) + perBlock * static_cast<double>(fits * blocksPerRow - 1);
+    return scaleBits(fits, length) < byRows - 0.5 ? 0 : fits;
 }
 
-void RecipeCheck::checkShape(const LinearSite &site, const FormatSpec &format, const std::string &place, const Shape &shape, bool blocks)
+void RecipeCheck::checkShape(const LinearSite &site, const FormatSpec &format, const std::string &place, const Shape &shape,
+                             bool blocks)
 {
     if (m_badFormats.contains(format.toString()))
         return;
     try {
         const auto quantizer = makeQuantizer(format);
         quantizer->bitsPerElement(shape);
-        const std::int64_t block = blocks ? lastAxisBlock(quantizer->spec()) : 0;
-        const std::int64_t axis = shape.back();
-        if (block > 1 && block < axis && axis % block != 0)
+        const std::int64_t length = shape.back();
+        const std::int64_t block = blocks ? blockInRow(*quantizer, length) : 0;
+        if (block > 1 && length % block != 0)
             add(place, Severity::Warning,
-                fmt::format("a block of {} does not divide {} input features: the last block of each row holds {} and is padded with zeros",
-                            block, axis, axis % block),
+                fmt::format(
+                    "a block of {} does not divide {} input features: the last block of a row holds {} and is padded with "
+                    "zeros",
+                    block, length, length % block),
                 site.name);
     } catch (const Error &error) {
         add(place, Severity::Error, error.what(), site.name);
@@ -251,9 +267,11 @@ void RecipeCheck::checkShape(const LinearSite &site, const FormatSpec &format, c
 
 void RecipeCheck::checkShapes(const LinearSite &site, const LayerPlan &plan)
 {
-    const auto place = [&](std::optional<FormatSpec> LayerSettings::*field, std::string_view key) { return placeOf(site, field, key); };
+    const auto place = [&](std::optional<FormatSpec> LayerSettings::*field, std::string_view key) {
+        return placeOf(site, field, key);
+    };
     checkShape(site, plan.formats.weight, place(&LayerSettings::weight, "weight"), {site.out, site.in}, true);
-    checkShape(site, plan.formats.activation, place(&LayerSettings::activation, "activation"), {1, site.in}, true);
+    checkShape(site, plan.formats.activation, place(&LayerSettings::activation, "activation"), {1, 1, site.in}, true);
     if (site.hasBias)
         checkShape(site, plan.formats.bias, place(&LayerSettings::bias, "bias"), {site.out}, false);
     const std::int64_t rank = plan.rank;
@@ -261,8 +279,8 @@ void RecipeCheck::checkShapes(const LinearSite &site, const LayerPlan &plan)
         return;
     checkShape(site, plan.formats.a, place(&LayerSettings::a, "a"), {site.in, rank}, false);
     checkShape(site, plan.formats.b, place(&LayerSettings::b, "b"), {rank, site.out}, false);
-    checkShape(site, plan.formats.xa, place(&LayerSettings::xa, "xa"), {1, rank}, false);
-    checkShape(site, plan.formats.xab, place(&LayerSettings::xab, "xab"), {1, site.out}, false);
+    checkShape(site, plan.formats.xa, place(&LayerSettings::xa, "xa"), {1, 1, rank}, false);
+    checkShape(site, plan.formats.xab, place(&LayerSettings::xab, "xab"), {1, 1, site.out}, false);
 }
 
 void RecipeCheck::checkSite(const LinearSite &site)
@@ -297,7 +315,8 @@ std::vector<RecipeProblem> RecipeCheck::run()
         std::string message = finding.headline;
         const std::size_t shown = std::min(finding.layers.size(), listedLayers);
         if (shown > 0)
-            message += fmt::format(": {}", fmt::join(finding.layers.begin(), finding.layers.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+            message += fmt::format(
+                ": {}", fmt::join(finding.layers.begin(), finding.layers.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
         if (finding.layers.size() > shown)
             message += fmt::format(" and {} more", finding.layers.size() - shown);
         problems.push_back({finding.place, message, finding.severity});
@@ -308,7 +327,8 @@ std::vector<RecipeProblem> RecipeCheck::run()
 
 }  // namespace
 
-std::vector<RecipeProblem> check(const QuantizationRecipe &recipe, std::span<const LinearSite> sites, const HasStatistics &hasStatistics)
+std::vector<RecipeProblem> check(const QuantizationRecipe &recipe, std::span<const LinearSite> sites,
+                                 const HasStatistics &hasStatistics)
 {
     return RecipeCheck(recipe, sites, hasStatistics).run();
 }

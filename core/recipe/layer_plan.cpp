@@ -45,7 +45,8 @@ bool AttentionSettings::isEmpty() const
 
 bool AttentionPlan::changesAnything() const
 {
-    return std::ranges::any_of(attentionFields, [&](const AttentionField &field) { return !(this->*field.planned).isPassthrough(); });
+    return std::ranges::any_of(attentionFields,
+                               [&](const AttentionField &field) { return !(this->*field.planned).isPassthrough(); });
 }
 
 }  // namespace lqer

@@ -17,10 +17,10 @@ struct LayerSettings {
     std::optional<FormatSpec> weight;
     std::optional<FormatSpec> activation;
     std::optional<FormatSpec> bias;
-    std::optional<FormatSpec> a, b;      // stored factors
-    std::optional<FormatSpec> xa, xab;   // x A and (x A) B; unstated anywhere: the activation's format (numerics.md D)
+    std::optional<FormatSpec> a, b;     // stored factors
+    std::optional<FormatSpec> xa, xab;  // x A and (x A) B; unstated anywhere: the activation's format (numerics.md D)
     std::optional<ScalingKind> scaling;
-    std::optional<Index> rank;           // 0: no correction
+    std::optional<Index> rank;  // 0: no correction
 
     // Every field that `over` states replaces this one's.
     void overlay(const LayerSettings &over);
@@ -39,7 +39,7 @@ struct AttentionSettings {
 
 // One linear layer, decided.
 struct LayerPlan {
-    bool quantize = true;        // false: the layer stays as it is in the checkpoint
+    bool quantize = true;  // false: the layer stays as it is in the checkpoint
     LinearFormats formats;
     ScalingKind scaling = ScalingKind::Identity;
     Index rank = 0;

@@ -14,15 +14,14 @@ namespace lqer {
 
 namespace {
 
-constexpr std::array allRoles = {LinearRole::Query, LinearRole::Key,  LinearRole::Value,    LinearRole::Output,
-                                 LinearRole::Gate,  LinearRole::Up,   LinearRole::Down,     LinearRole::FusedQkv,
-                                 LinearRole::Fc1,   LinearRole::Fc2,  LinearRole::ProjectIn, LinearRole::ProjectOut};
+constexpr std::array allRoles = {LinearRole::Query, LinearRole::Key, LinearRole::Value,     LinearRole::Output,
+                                 LinearRole::Gate,  LinearRole::Up,  LinearRole::Down,      LinearRole::FusedQkv,
+                                 LinearRole::Fc1,   LinearRole::Fc2, LinearRole::ProjectIn, LinearRole::ProjectOut};
 
 bool contains(const std::vector<LayerRange> &blocks, std::int64_t layer)
 {
-    return blocks.empty() || std::ranges::any_of(blocks, [&](const LayerRange &range) {
-               return range.first <= layer && layer <= range.last;
-           });
+    return blocks.empty()
+        || std::ranges::any_of(blocks, [&](const LayerRange &range) { return range.first <= layer && layer <= range.last; });
 }
 
 }  // namespace
@@ -94,8 +93,9 @@ std::optional<std::string> findMatchedPattern(std::span<const std::string> patte
         if (!NamePattern(pattern).matches(name))
             continue;
         if (found)
-            throw Error(ErrorCode::Argument,
-                        fmt::format("'{}' is matched by two patterns: '{}' and '{}'", escaped(name), escaped(*found), escaped(pattern)));
+            throw Error(
+                ErrorCode::Argument,
+                fmt::format("'{}' is matched by two patterns: '{}' and '{}'", escaped(name), escaped(*found), escaped(pattern)));
         found = pattern;
     }
     return found;

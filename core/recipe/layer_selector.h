@@ -23,7 +23,7 @@ class NamePattern {
 public:
     static constexpr std::size_t maxLength = 256;  // characters of a pattern
 
-    NamePattern() : NamePattern(".*") {}
+    NamePattern() : NamePattern(".*") { }
     explicit NamePattern(std::string text);
 
     const std::string &text() const { return m_text; }
@@ -68,7 +68,8 @@ std::string attentionModule(std::span<const LinearSite> sites, std::int64_t laye
 LinearRole linearRoleFromString(std::string_view name);
 
 // The one pattern that matches the whole name, as QERA's configuration looks layers up: none gives nullopt, two or more throw
-// Error(Argument) even if one of them is more specific. Patterns are used as they are, so an alias such as "default-1" is one too.
+// Error(Argument) even if one of them is more specific. Patterns are used as they are, so an alias such as "default-1" is one
+// too.
 std::optional<std::string> findMatchedPattern(std::span<const std::string> patterns, std::string_view name);
 
 }  // namespace lqer

@@ -24,6 +24,7 @@ LayerPlan QuantizationRecipe::planFor(const LinearSite &site) const
         plan.formats.xa = plan.formats.activation;
     if (!settings.xab)
         plan.formats.xab = plan.formats.activation;
+    plan.formats.flatActivations = site.role == LinearRole::Fc1 || site.role == LinearRole::Fc2;
     plan.quantize = settings.quantize.value_or(plan.quantize);
     plan.scaling = settings.scaling.value_or(plan.scaling);
     plan.rank = settings.rank.value_or(plan.rank);

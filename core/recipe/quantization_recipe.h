@@ -39,12 +39,12 @@ struct RecipeRule {
 //
 // JSON (version 1; unknown keys are errors, everything but "version" may be left out):
 //   {"version": 1, "name": "W4A8 L2QER",
-//    "defaults": {"weight": {"name": "block_fp", "width": 4, "block_size": [1, 16]}, "activation": "block_fp:width=8,block_size=1x16",
+//    "defaults": {"weight": {"name": "block_fp", "width": 4, "block_size": [1, 16]}, "activation": "block_fp:width=8",
 //                 "scaling": "lqer", "rank": 32, "attention": {"query": ..., "key": ..., "probabilities": ..., "value": ...}},
 //    "rules": [{"pattern": "model\\.layers\\.\\d+\\.mlp\\..*", "roles": ["gate", "up"], "blocks": [[0, 3]], "rank": 64}],
 //    "layers": {"model.layers.0.mlp.down_proj": {"quantize": false}}}
-// The keys of settings: quantize, weight, activation, bias, a, b, xa, xab, scaling, rank, attention (not in "layers"). A format is
-// an object or the text FormatSpec::parse takes. A rule without a pattern matches every name.
+// The keys of settings: quantize, weight, activation, bias, a, b, xa, xab, scaling, rank, attention (not in "layers"). A format
+// is an object or the text FormatSpec::parse takes. A rule without a pattern matches every name.
 struct QuantizationRecipe {
     static constexpr std::int64_t currentVersion = 1;
 
@@ -72,9 +72,9 @@ struct QuantizationRecipe {
 
 // A recipe that comes with the program.
 struct RecipePreset {
-    std::string name;      // for a command line: "l2qer-w4a8"
-    std::string title;     // "L2QER W4A8 (LQER paper)"
-    std::string meaning;   // a sentence or two with the source
+    std::string name;     // for a command line: "l2qer-w4a8"
+    std::string title;    // "L2QER W4A8 (LQER paper)"
+    std::string meaning;  // a sentence or two with the source
     QuantizationRecipe recipe;
 };
 

@@ -48,7 +48,8 @@ std::vector<std::string> settingsKeys(std::initializer_list<const char *> more)
     return keys;
 }
 
-// Runs work(); an Error becomes a problem. The reader was given no file name, so a message starts with its key path if it has one.
+// Runs work(); an Error becomes a problem. The reader was given no file name, so a message starts with its key path if it has
+// one.
 template <typename Work>
 bool RecipeParser::attempt(const JsonReader &place, const Work &work)
 {
@@ -75,8 +76,9 @@ void RecipeParser::knownKeys(const JsonReader &object, const std::vector<std::st
             continue;
         const std::string near = nearest(key, known);
         const std::string place = object.path().empty() ? escaped(key) : fmt::format("{}.{}", object.path(), escaped(key));
-        problems.push_back({place, near.empty() ? fmt::format("unknown key; known are: {}", fmt::join(known, ", "))
-                                                : fmt::format("unknown key; did you mean '{}'?", near),
+        problems.push_back({place,
+                            near.empty() ? fmt::format("unknown key; known are: {}", fmt::join(known, ", "))
+                                         : fmt::format("unknown key; did you mean '{}'?", near),
                             RecipeProblem::Severity::Error});
     }
 }

@@ -14,7 +14,8 @@ namespace {
 QuantizationRecipe blockFloat(int weightBits, int activationBits, ScalingKind scaling, Index rank)
 {
     const FormatSpec weight = FormatSpec::parse(fmt::format("block_fp:width={},block_size=1x16", weightBits));
-    const FormatSpec activation = FormatSpec::parse(fmt::format("block_fp:width={},block_size=1x16,skip_first_dim=true", activationBits));
+    const FormatSpec activation =
+        FormatSpec::parse(fmt::format("block_fp:width={},block_size=1x16,skip_first_dim=true", activationBits));
     const FormatSpec factor = FormatSpec::parse(fmt::format("block_fp:width={},block_size=1x16", activationBits));
     QuantizationRecipe recipe;
     recipe.defaults.weight = weight;
@@ -42,7 +43,8 @@ std::vector<RecipePreset> makePresets()
 {
     constexpr const char *mxint4 = "mxint:width=4,block_size=32";
     std::vector<RecipePreset> presets = {
-        {"l2qer-w4a8", "L2QER W4A8", "The LQER paper's main result: 4-bit weights, 8-bit activations and factors, blocks of 16, rank 32.",
+        {"l2qer-w4a8", "L2QER W4A8",
+         "The LQER paper's main result: 4-bit weights, 8-bit activations and factors, blocks of 16, rank 32.",
          blockFloat(4, 8, ScalingKind::MeanAbs, 32)},
         {"l2qer-w4a6", "L2QER W4A6", "As L2QER W4A8 with activations and factors of 6 bits.",
          blockFloat(4, 6, ScalingKind::MeanAbs, 32)},
@@ -53,11 +55,14 @@ std::vector<RecipePreset> makePresets()
          blockFloat(4, 8, ScalingKind::Identity, 32)},
         {"qera-w4a8", "QERA-exact W4A8", "The formats of L2QER W4A8 with the scaling that minimises the expected output error.",
          blockFloat(4, 8, ScalingKind::Exact, 32)},
-        {"plain-w4a8", "W4A8, no correction", "The formats of L2QER W4A8 without A and B.", blockFloat(4, 8, ScalingKind::Identity, 0)},
+        {"plain-w4a8", "W4A8, no correction", "The formats of L2QER W4A8 without A and B.",
+         blockFloat(4, 8, ScalingKind::Identity, 0)},
         {"l2qer-int-w4", "L2QER-INT W4 g128",
-         "What the LQER paper calls INT: block_fp of 4 bits with one power-of-two scale per 128 weights, nothing else quantized.",
+         "What the LQER paper calls INT: block_fp of 4 bits with one power-of-two scale per 128 weights, nothing else "
+         "quantized.",
          weightOnly("block_fp:width=4,block_size=1x128", ScalingKind::MeanAbs, 32)},
-        {"qera-approx-mxint4", "QERA-approx MXINT4", "The QERA paper's weight-only setting: MXINT4 in blocks of 32, rank 32, diagonal scaling.",
+        {"qera-approx-mxint4", "QERA-approx MXINT4",
+         "The QERA paper's weight-only setting: MXINT4 in blocks of 32, rank 32, diagonal scaling.",
          weightOnly(mxint4, ScalingKind::Diagonal, 32)},
         {"qera-exact-mxint4", "QERA-exact MXINT4", "MXINT4 in blocks of 32, rank 32, the whole autocorrelation.",
          weightOnly(mxint4, ScalingKind::Exact, 32)},
@@ -90,8 +95,9 @@ const QuantizationRecipe &findRecipePreset(std::string_view name)
         names.push_back(preset.name);
     }
     const std::string near = nearest(name, names);
-    throw Error(ErrorCode::Argument, near.empty() ? fmt::format("unknown recipe '{}'; known are: {}", escaped(name), fmt::join(names, ", "))
-                                                  : fmt::format("unknown recipe '{}'; did you mean '{}'?", escaped(name), near));
+    throw Error(ErrorCode::Argument,
+                near.empty() ? fmt::format("unknown recipe '{}'; known are: {}", escaped(name), fmt::join(names, ", "))
+                             : fmt::format("unknown recipe '{}'; did you mean '{}'?", escaped(name), near));
 }
 
 const QuantizationRecipe &defaultRecipe()

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/eval/format.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace lqer {
+
+std::string formatPerplexity(double value)
+{
+    if (!std::isfinite(value))
+        return std::isnan(value) ? "-" : "inf";
+    if (std::abs(value) >= 99999.5)
+        return fmt::format("{:.2e}", value);
+    const int digits = std::abs(value) < 9.99995 ? 4 : std::abs(value) < 99.9995 ? 3 : std::abs(value) < 999.995 ? 2 : 1;
+    return fmt::format("{:.{}f}", value, digits);
+}
+
+std::string formatWithError(double value, double error)
+{
+    if (!std::isfinite(value) || !std::isfinite(error) || error <= 0)
+        return formatPerplexity(value);
+    const int digits = std::clamp(1 - static_cast<int>(std::floor(std::log10(error))), 0, 9);
+    return fmt::format("{:.{}f} ± {:.{}f}", value, digits, error, digits);
+}
+
+std::string formatBits(double bits)
+{
+    return fmt::format("{:.2f}", bits);
+}
+
+std::string formatPercent(double fraction)
+{
+    const double percent = fraction * 100;
+    if (percent != 0 && std::abs(percent) < 0.0095)
+        return fmt::format("{:.1e} %", percent);
+    return fmt::format("{:.{}f} %", percent, std::abs(percent) < 9.995 ? 2 : 1);
+}
+
+std::string formatSeconds(double seconds)
+{
+    if (seconds < 59.95)
+        return fmt::format("{:.1f} s", seconds);
+    const auto whole = static_cast<long long>(std::llround(seconds));
+    if (whole < 3600)
+        return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+    return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+}  // namespace lqer
