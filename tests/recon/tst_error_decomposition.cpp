@@ -184,8 +184,8 @@ private slots:
         // In float32 the official route keeps the calibration objective too, but its A explodes outside the calibrated subspace.
         const Index in = 80, out = 50, rank = 12;
         const Matrix error = randomError(out, in, 12);
-        const auto stats = statsOf(randomActivations(30, in, 13));
-        const Scaling scaling(ScalingKind::Exact, stats, in);
+        const MatrixF64 x = randomActivations(30, in, 13).cast<double>();
+        const Scaling scaling = Scaling::fromAutocorrelation(x.transpose() * x / 30.0);
         const MatrixF64 m = shapingMatrix(scaling);
         const MatrixF64 e = error.cast<double>().transpose();
         const ErrorDecomposition found = decompose(error, scaling, {}, {});
