@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace lqer {
 
@@ -23,10 +24,11 @@ struct SmallFloat {
     // no bits below the element's last place.
     float round(float magnitude) const
     {
-        const auto raw = std::bit_cast<std::int32_t>(magnitude) & 0x7F800000;
+        const float near = std::min(magnitude, 2 * largest);
+        const auto raw = std::bit_cast<std::int32_t>(near) & 0x7F800000;
         const std::int32_t exponent = std::max(raw, (128 - bias) << 23);
         const float shift = std::bit_cast<float>(exponent + ((23 - mantissaBits) << 23));
-        return std::min((std::min(magnitude, 2 * largest) + shift) - shift, largest);
+        return std::min((near + shift) - shift, largest);
     }
     // Code without sign of a value that round() returned.
     std::uint32_t encode(float value) const
@@ -37,14 +39,15 @@ struct SmallFloat {
             return (static_cast<std::uint32_t>(exponent) << mantissaBits) | ((raw & 0x7FFFFFU) >> (23 - mantissaBits));
         return static_cast<std::uint32_t>(std::ldexp(value, mantissaBits + bias - 1));
     }
-    // Magnitude of a code without sign.
+    // Magnitude of a code without sign; NaN for the codes of infinity and NaN.
     float decode(std::uint32_t code) const
     {
         const std::uint32_t exponent = code >> mantissaBits;
         const std::uint32_t mantissa = code & ((1U << mantissaBits) - 1);
         if (exponent == 0)
             return std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissaBits);
-        return std::ldexp(static_cast<float>(mantissa + (1U << mantissaBits)), static_cast<int>(exponent) - bias - mantissaBits);
+        const float value = std::ldexp(static_cast<float>(mantissa + (1U << mantissaBits)), static_cast<int>(exponent) - bias - mantissaBits);
+        return value > largest ? std::numeric_limits<float>::quiet_NaN() : value;
     }
 };
 

@@ -5,6 +5,27 @@
 
 namespace lqer {
 
+std::vector<float> torchLinspace(float start, float end, int steps)
+{
+    constexpr int lanes = 8;
+    const float step = (end - start) / static_cast<float>(steps - 1);
+    // Fused, as the compiler contracted it there; within a group of lanes it is not.
+    const auto from = [&](int i) {
+        return i < steps / 2 ? std::fma(step, static_cast<float>(i), start) : std::fma(-step, static_cast<float>(steps - i - 1), end);
+    };
+    std::vector<float> values;
+    while (static_cast<int>(values.size()) + 2 * lanes <= steps) {
+        for (int group = 0; group < 2; ++group) {
+            const float base = from(static_cast<int>(values.size()));
+            for (int lane = 0; lane < lanes; ++lane)
+                values.push_back(base + static_cast<float>(lane) * step);
+        }
+    }
+    while (static_cast<int>(values.size()) < steps)
+        values.push_back(from(static_cast<int>(values.size())));
+    return values;
+}
+
 namespace {
 
 // bitsandbytes' signed dynamic map of 8 bits: decades 1e-6 .. 1, the i-th cut into 2^i means of evenly spaced boundaries in
@@ -16,12 +37,9 @@ const std::array<float, 256> &dynamicMap()
         for (int i = 0; i < 7; ++i) {
             const int items = 1 << i;
             const float decade = static_cast<float>(std::pow(10.0, i - 6));
-            const float step = (1.0F - 0.1F) / static_cast<float>(items);
-            const auto boundary = [&](int j) {  // torch.linspace: from whichever end is nearer
-                return j < (items + 1) / 2 ? 0.1F + step * static_cast<float>(j) : 1.0F - step * static_cast<float>(items - j);
-            };
-            for (int j = 0; j < items; ++j) {
-                const float mean = decade * ((boundary(j) + boundary(j + 1)) / 2.0F);
+            const std::vector<float> boundaries = torchLinspace(0.1F, 1.0F, items + 1);
+            for (std::size_t j = 0; j + 1 < boundaries.size(); ++j) {
+                const float mean = decade * ((boundaries[j] + boundaries[j + 1]) / 2.0F);
                 values.push_back(mean);
                 values.push_back(-mean);
             }

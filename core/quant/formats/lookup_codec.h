@@ -8,6 +8,10 @@
 
 namespace lqer {
 
+// torch.linspace in float32, to the bit as its AVX2 build computes it: each half is counted from its own end, groups of eight
+// from their first value.
+std::vector<float> torchLinspace(float start, float end, int steps);
+
 // bitsandbytes' quantization of the block scales themselves ("double quantization", numerics.md A.7): 8-bit codes of a fixed
 // "dynamic" map for scale - mean, one float32 per 256 blocks, and the mean.
 struct QuantizedScales {

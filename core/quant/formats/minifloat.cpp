@@ -24,7 +24,16 @@ float rounded(float v, RoundMode mode)
     return v;
 }
 
+// Magnitudes up to here pass through unquantized.
+constexpr float tiny = 1e-8F;
+
 struct MinifloatParameters {
+    // Exponent and mantissa field n of a magnitude.
+    struct Parts {
+        int exponent;
+        float n;
+    };
+
     int width;
     int exponentWidth;
     int bias;
@@ -49,10 +58,15 @@ struct MinifloatParameters {
     }
 
     int clampExponent(int e) const { return std::clamp(e, -bias, (1 << exponentWidth) - 1 - bias); }
-    std::uint32_t code(bool negative, int exponent, float n) const
+    std::uint32_t code(bool negative, Parts p) const
     {
-        return static_cast<std::uint32_t>(negative) << (width - 1) | static_cast<std::uint32_t>(exponent + bias) << mantissaBits
-            | static_cast<std::uint32_t>(n);
+        return static_cast<std::uint32_t>(negative) << (width - 1) | static_cast<std::uint32_t>(p.exponent + bias) << mantissaBits
+            | static_cast<std::uint32_t>(p.n);
+    }
+    Parts partsOf(std::uint32_t stored) const
+    {
+        return {static_cast<int>(stored >> mantissaBits & ((1U << exponentWidth) - 1)) - bias,
+                static_cast<float>(stored & ((1U << mantissaBits) - 1))};
     }
 };
 
@@ -64,10 +78,6 @@ struct IeeeCodec : ElementwiseCodec, MinifloatParameters {
     CodecStorage storage(std::uint64_t) const { return {.codeBits = width}; }
     bool mayOverflow(const Scale &) const { return (1 << exponentWidth) - 1 - bias > 127; }
 
-    struct Parts {
-        int exponent;
-        float n;
-    };
     Parts parts(float magnitude) const
     {
         const int e = clampExponent(floorLog2F32(magnitude + 1e-9F));
@@ -75,74 +85,57 @@ struct IeeeCodec : ElementwiseCodec, MinifloatParameters {
         const float n = e == -bias ? rounded(scaled / 2, mode) : rounded(scaled - up, mode);
         return {e, std::clamp(n, 0.0F, up - 1)};
     }
-    float value(int exponent, float n) const
+    float value(Parts p) const
     {
-        const float fraction = n * down;
-        return powerOfTwo(exponent) * (exponent == -bias ? 2 * fraction : 1 + fraction);
+        const float fraction = p.n * down;
+        return powerOfTwo(p.exponent) * (p.exponent == -bias ? 2 * fraction : 1 + fraction);
     }
 
     float quantize(float x, const Scale &) const
     {
         const float magnitude = std::fabs(x);
-        if (magnitude <= 1e-8F)
-            return x;
-        const Parts p = parts(magnitude);
-        return std::copysign(value(p.exponent, p.n), x);
+        return magnitude <= tiny ? x : std::copysign(value(parts(magnitude)), x);
     }
     std::uint32_t encode(float x, const Scale &) const
     {
         const float magnitude = std::fabs(x);
-        if (magnitude <= 1e-8F)
-            return code(std::signbit(x), -bias, 0);
-        const Parts p = parts(magnitude);
-        return code(std::signbit(x), p.exponent, p.n);
+        return code(std::signbit(x), magnitude <= tiny ? Parts{-bias, 0} : parts(magnitude));
     }
     float decode(std::uint32_t stored, const Scale &) const
     {
-        const auto n = static_cast<float>(stored & ((1U << mantissaBits) - 1));
-        const int exponent = static_cast<int>(stored >> mantissaBits & ((1U << exponentWidth) - 1)) - bias;
-        const float y = value(exponent, n);
+        const float y = value(partsOf(stored));
         return stored >> (width - 1) ? -y : y;
     }
 };
 
 // LQER's variant without a hidden bit: exponent ceil(log2), all mantissas are fractions.
 struct DenormCodec : ElementwiseCodec, MinifloatParameters {
+    static constexpr bool keepsTinyValues = true;
     using MinifloatParameters::MinifloatParameters;
 
     CodecStorage storage(std::uint64_t) const { return {.codeBits = width}; }
     bool mayOverflow(const Scale &) const { return (1 << exponentWidth) - 1 - bias > 127; }
 
-    struct Parts {
-        int exponent;
-        float n;
-    };
-    // The sign is that of x + 1e-9; where that is 0, so is the result.
-    Parts parts(float x) const
+    Parts parts(float magnitude) const
     {
-        const float magnitude = std::fabs(x);
         const int e = clampExponent(ceilLog2F32(magnitude + 1e-9F));
-        const float n = rounded(std::min((magnitude / powerOfTwo(e)) * up, up), mode);
-        return {e, x + 1e-9F == 0 ? 0.0F : std::clamp(n, 0.0F, up - 1)};
+        return {e, std::clamp(rounded(std::min((magnitude / powerOfTwo(e)) * up, up), mode), 0.0F, up - 1)};
     }
-    static bool negative(float x) { return x + 1e-9F < 0; }
+    float value(Parts p) const { return powerOfTwo(p.exponent) * (p.n * down); }
 
     float quantize(float x, const Scale &) const
     {
-        const Parts p = parts(x);
-        const float y = powerOfTwo(p.exponent) * (p.n * down);
-        return negative(x) ? -y : y;
+        const float magnitude = std::fabs(x);
+        return magnitude <= tiny ? x : std::copysign(value(parts(magnitude)), x);
     }
     std::uint32_t encode(float x, const Scale &) const
     {
-        const Parts p = parts(x);
-        return code(negative(x), p.exponent, p.n);
+        const float magnitude = std::fabs(x);
+        return code(std::signbit(x), magnitude <= tiny ? Parts{-bias, 0} : parts(magnitude));
     }
     float decode(std::uint32_t stored, const Scale &) const
     {
-        const auto n = static_cast<float>(stored & ((1U << mantissaBits) - 1));
-        const int exponent = static_cast<int>(stored >> mantissaBits & ((1U << exponentWidth) - 1)) - bias;
-        const float y = powerOfTwo(exponent) * (n * down);
+        const float y = value(partsOf(stored));
         return stored >> (width - 1) ? -y : y;
     }
 };

@@ -29,17 +29,6 @@ double normalQuantile(double p)
     return z;
 }
 
-// torch.linspace in float32: each half is counted from its own end.
-std::vector<float> linspace(float start, float end, int steps)
-{
-    std::vector<float> values(static_cast<std::size_t>(steps));
-    const float step = (end - start) / static_cast<float>(steps - 1);
-    for (int i = 0; i < steps; ++i)
-        values[static_cast<std::size_t>(i)] =
-            i < steps / 2 ? start + step * static_cast<float>(i) : end - step * static_cast<float>(steps - i - 1);
-    return values;
-}
-
 // The CUDA kernel's thresholds for NF4, midpoints of the table as float32 literals.
 constexpr float bnbThresholds[] = {
     -0.8480964004993439F,   -0.6106329262256622F, -0.4599952697753906F, -0.33967943489551544F, -0.23460740596055984F,
@@ -79,8 +68,8 @@ std::vector<float> normalFloatTable(int bits, double offset)
     LQER_ASSERT(bits >= 2 && bits <= 8);
     const int count = 1 << bits;
     std::vector<float> table{0.0F};
-    const std::vector<float> upper = linspace(static_cast<float>(offset), 0.5F, count / 2 + 1);
-    const std::vector<float> lower = linspace(static_cast<float>(offset), 0.5F, count / 2);
+    const std::vector<float> upper = torchLinspace(static_cast<float>(offset), 0.5F, count / 2 + 1);
+    const std::vector<float> lower = torchLinspace(static_cast<float>(offset), 0.5F, count / 2);
     for (std::size_t i = 0; i + 1 < upper.size(); ++i)
         table.push_back(static_cast<float>(normalQuantile(upper[i])));
     for (std::size_t i = 0; i + 1 < lower.size(); ++i)
@@ -95,7 +84,7 @@ std::vector<float> normalFloatTable(int bits, double offset)
 std::vector<float> uniformTable(int bits)
 {
     LQER_ASSERT(bits >= 2 && bits <= 8);
-    return linspace(-1.0F, 1.0F, 1 << bits);
+    return torchLinspace(-1.0F, 1.0F, 1 << bits);
 }
 
 FormatEntry normalFloatFormat()
