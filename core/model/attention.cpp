@@ -34,8 +34,8 @@ void normalizeScores(const AttentionGeometry &geometry, Index token, Index first
 
 }  // namespace
 
-void attend(const AttentionGeometry &geometry, const ConstMatrixRef &query, const ConstMatrixRef &key, const ConstMatrixRef &value,
-            MatrixRef result, const TaskContext &context)
+void attend(const AttentionGeometry &geometry, const ConstMatrixRef &query, const ConstMatrixRef &key,
+            const ConstMatrixRef &value, MatrixRef result, const TaskContext &context)
 {
     const Index tokens = query.rows();
     const Index dim = geometry.headDim;
@@ -47,7 +47,8 @@ void attend(const AttentionGeometry &geometry, const ConstMatrixRef &query, cons
             const Index end = std::min(tokens, begin + rowBlock);
             const Index firstKey = firstSeen(geometry, begin);
             Matrix scores(end - begin, end - firstKey);
-            multiplyTransposed(query.block(begin, head * dim, end - begin, dim), keys.middleRows(firstKey, end - firstKey), scores);
+            const auto queries = query.block(begin, head * dim, end - begin, dim);
+            multiplyTransposed(queries, keys.middleRows(firstKey, end - firstKey), scores);
             for (Index token = begin; token < end; ++token)
                 normalizeScores(geometry, token, firstKey, scores.row(token - begin));
             multiply(scores, values.middleRows(firstKey, end - firstKey), result.block(begin, head * dim, end - begin, dim));
@@ -55,8 +56,9 @@ void attend(const AttentionGeometry &geometry, const ConstMatrixRef &query, cons
     });
 }
 
-void attendThroughHooks(const AttentionGeometry &geometry, const ForwardHooks &hooks, std::int64_t layer, const ConstMatrixRef &query,
-                        const ConstMatrixRef &key, const ConstMatrixRef &value, MatrixRef result, const TaskContext &context)
+void attendThroughHooks(const AttentionGeometry &geometry, const ForwardHooks &hooks, std::int64_t layer,
+                        const ConstMatrixRef &query, const ConstMatrixRef &key, const ConstMatrixRef &value, MatrixRef result,
+                        const TaskContext &context)
 {
     const Index tokens = query.rows();
     const Index dim = geometry.headDim;

@@ -18,11 +18,12 @@ struct AttentionGeometry {
 
 // Causal attention of one window. query (tokens, heads * headDim), key and value (tokens, kvHeads * headDim), result like query.
 // Scores above the diagonal are not computed beyond blocks of rows; softmax in float32 with its sum in double.
-void attend(const AttentionGeometry &geometry, const ConstMatrixRef &query, const ConstMatrixRef &key, const ConstMatrixRef &value,
-            MatrixRef result, const TaskContext &context);
+void attend(const AttentionGeometry &geometry, const ConstMatrixRef &query, const ConstMatrixRef &key,
+            const ConstMatrixRef &value, MatrixRef result, const TaskContext &context);
 
 // The same with all four operands handed to hooks.attentionOperand() before they are multiplied; needs tokens^2 * heads floats.
-void attendThroughHooks(const AttentionGeometry &geometry, const ForwardHooks &hooks, std::int64_t layer, const ConstMatrixRef &query,
-                        const ConstMatrixRef &key, const ConstMatrixRef &value, MatrixRef result, const TaskContext &context);
+void attendThroughHooks(const AttentionGeometry &geometry, const ForwardHooks &hooks, std::int64_t layer,
+                        const ConstMatrixRef &query, const ConstMatrixRef &key, const ConstMatrixRef &value, MatrixRef result,
+                        const TaskContext &context);
 
 }  // namespace lqer

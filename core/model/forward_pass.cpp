@@ -47,7 +47,8 @@ void ForwardPass::checkWindows() const
 
 const ActivationSite *ForwardPass::observedSite(const LinearSite &site) const
 {
-    const auto found = std::find_if(m_sites.begin(), m_sites.end(), [&](const ActivationSite &s) { return s.name == site.activationSite; });
+    const auto found =
+        std::find_if(m_sites.begin(), m_sites.end(), [&](const ActivationSite &s) { return s.name == site.activationSite; });
     LQER_ASSERT(found != m_sites.end());
     return m_hooks.observes(*found) ? &*found : nullptr;
 }

@@ -21,7 +21,9 @@ public:
 };
 
 // The operands of the two attention products, in the layout the papers' code quantizes them (numerics.md D):
-// Query (heads, tokens, headDim), KeyTransposed (heads, headDim, tokens), Probabilities (heads, tokens, tokens), Value (heads, tokens, headDim).
+// Query (heads, tokens, headDim), KeyTransposed (heads, headDim, tokens), Probabilities (heads, tokens, tokens),
+// Value (heads, tokens, headDim). Query and key come after rotation; OPT's query is scaled already, with other models it is the
+// scores that are scaled.
 enum class AttentionOperand { Query, KeyTransposed, Probabilities, Value };
 
 // What a caller may put into the forward pass. The defaults change nothing.
@@ -35,7 +37,9 @@ public:
     // True if any operand of this block's attention products is to be changed; asked when the block is loaded.
     virtual bool changesAttention(std::int64_t layer) const;
     // In place, contiguous, one window, key/value heads already repeated.
-    virtual void attentionOperand(std::int64_t layer, AttentionOperand operand, const Shape &shape, std::span<float> values) const;
+    // Called from several threads at once, each with its own window.
+    virtual void attentionOperand(std::int64_t layer, AttentionOperand operand, const Shape &shape,
+                                  std::span<float> values) const;
     // True if observe() wants this site's inputs.
     virtual bool observes(const ActivationSite &site) const;
     // The site's input for one window, x (tokens, features). Always called from the thread that runs the forward pass, windows in

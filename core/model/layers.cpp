@@ -31,7 +31,8 @@ void rmsNorm(const ConstMatrixRef &x, const Vector &weight, double eps, MatrixRe
     LQER_ASSERT(weight.size() == x.cols() && y.rows() == x.rows() && y.cols() == x.cols());
     for (Index row = 0; row < x.rows(); ++row) {
         const float *in = x.row(row).data();
-        const double squares = sumInDouble(x.cols(), [&](Index i) { return static_cast<double>(in[i]) * static_cast<double>(in[i]); });
+        const double squares =
+            sumInDouble(x.cols(), [&](Index i) { return static_cast<double>(in[i]) * static_cast<double>(in[i]); });
         const auto scale = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(x.cols()) + eps));
         float *out = &y(row, 0);
         for (Index i = 0; i < x.cols(); ++i)
@@ -71,7 +72,8 @@ void activate(Activation activation, MatrixRef x)
         case Activation::Silu: values /= 1 + (-values).exp(); break;
         case Activation::Relu: values = values.max(0.0F); break;
         case Activation::Gelu:
-            values = values.unaryExpr([](float v) { return 0.5F * v * (1 + std::erf(v * static_cast<float>(1 / std::numbers::sqrt2))); });
+            values = values.unaryExpr(
+                [](float v) { return 0.5F * v * (1 + std::erf(v * static_cast<float>(1 / std::numbers::sqrt2))); });
             break;
         case Activation::GeluTanh: {
             // 0.5 v (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3)))

@@ -64,12 +64,14 @@ public:
     std::uint64_t bytes() const { return m_bytes; }
     // hidden (tokens, hidden) of one window goes through the block in place; inputs of observed sites are appended to `inputs`.
     // rotary is null with learned positions.
-    void run(const ForwardHooks &hooks, const RotaryTable *rotary, Matrix &hidden, SiteInputs &inputs, const TaskContext &context) const;
+    void run(const ForwardHooks &hooks, const RotaryTable *rotary, Matrix &hidden, SiteInputs &inputs,
+             const TaskContext &context) const;
 
 private:
     const LoadedLinear *find(LinearRole role) const;
     const LoadedLinear &linear(LinearRole role) const;
-    Matrix attention(const ForwardHooks &hooks, const RotaryTable *rotary, const ConstMatrixRef &x, const TaskContext &context) const;
+    Matrix attention(const ForwardHooks &hooks, const RotaryTable *rotary, const ConstMatrixRef &x,
+                     const TaskContext &context) const;
     Matrix mlp(Matrix x, SiteInputs &inputs, const TaskContext &context) const;
 
     const ModelConfig &m_config;

@@ -38,9 +38,11 @@ const Architecture &chosenArchitecture(const JsonReader &json, const std::string
     if (architecture && !experts)
         return *architecture;
     const std::string name = architectureName(json);
-    const std::string subject = name.empty() ? "a model without 'model_type'" : fmt::format("architecture '{}'", escaped(name, 80));
+    const std::string subject =
+        name.empty() ? "a model without 'model_type'" : fmt::format("architecture '{}'", escaped(name, 80));
     throw Error(ErrorCode::Unsupported, path, "key 'model_type'",
-                fmt::format("{} is not supported{} (supported: {})", subject, experts ? ": mixture-of-experts is not supported yet" : "",
+                fmt::format("{} is not supported{} (supported: {})", subject,
+                            experts ? ": mixture-of-experts is not supported yet" : "",
                             fmt::join(supportedArchitectures(), ", ")));
 }
 
@@ -67,7 +69,8 @@ ModelConfig readModelConfig(const Json &json, const std::string &path)
     if (reader.has("quantization_config")) {
         const std::string method = reader["quantization_config"].string("quant_method", "an unnamed method");
         failUnsupported(reader["quantization_config"],
-                        fmt::format("the checkpoint is already quantized ({}): start from the original weights", escaped(method, 40)));
+                        fmt::format("the checkpoint is already quantized ({}): start from the original weights",
+                                    escaped(method, 40)));
     }
 
     ModelConfig config;
@@ -75,8 +78,8 @@ ModelConfig readModelConfig(const Json &json, const std::string &path)
     config.architecture = architectureName(reader);
     const auto &classes = architecture.classes;
     if (std::find(classes.begin(), classes.end(), config.architecture) == classes.end() && reader.has("architectures"))
-        config.warnings.push_back(fmt::format("architectures says '{}', model_type '{}': read as {}", escaped(config.architecture, 80),
-                                              config.family, classes.front()));
+        config.warnings.push_back(fmt::format("architectures says '{}', model_type '{}': read as {}",
+                                              escaped(config.architecture, 80), config.family, classes.front()));
     architecture.readConfig(reader, config);
     config.bosId = readTokenId(reader, "bos_token_id", config);
     config.eosId = readTokenId(reader, "eos_token_id", config);

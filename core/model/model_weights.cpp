@@ -86,16 +86,17 @@ void ModelWeights::bindHead(const ModelConfig &config)
                     "is missing, and config.json says tie_word_embeddings false");
     if (const TensorInfo *info = m_checkpoint->find(embedding); info && info->shape != shape)
         throw Error(ErrorCode::Shape, m_checkpoint->fileOf(embedding), inTensor(embedding),
-                    fmt::format("config.json does not belong to these weights: shape {} instead of {} ({})", toString(info->shape),
-                                toString(shape), m_fit));
+                    fmt::format("config.json does not belong to these weights: shape {} instead of {} ({})",
+                                toString(info->shape), toString(shape), m_fit));
     bind(m_layout.tokenEmbedding, shape);
     if (config.tiedEmbeddings) {
         if (!head.empty() && head != m_layout.tokenEmbedding) {
             const Tensor one = m_checkpoint->read(m_layout.tokenEmbedding);
             const Tensor other = m_checkpoint->read(head);
             if (one.dtype() != other.dtype() || !std::ranges::equal(one.bytes(), other.bytes()))
-                m_warnings.push_back(fmt::format("config.json ties the embeddings, but {} differs from {}: the latter is used for both",
-                                                 head, m_layout.tokenEmbedding));
+                m_warnings.push_back(
+                    fmt::format("config.json ties the embeddings, but {} differs from {}: the latter is used for both", head,
+                                m_layout.tokenEmbedding));
         }
         m_layout.head = m_layout.tokenEmbedding;
     } else if (head == m_layout.tokenEmbedding) {
@@ -123,8 +124,8 @@ void ModelWeights::checkBlockCount() const
     for (std::int64_t layer = 0; layer < layers; ++layer)
         if (!found.contains(layer))
             throw Error(ErrorCode::NotFound, m_checkpoint->folder(), "",
-                        fmt::format("layer {} has no weights: {}{}.* (config.json says {} layers, the weights hold {})", layer, prefix,
-                                    layer, layers, found.size()));
+                        fmt::format("layer {} has no weights: {}{}.* (config.json says {} layers, the weights hold {})", layer,
+                                    prefix, layer, layers, found.size()));
     if (static_cast<std::int64_t>(found.size()) > layers)
         throw Error(ErrorCode::Shape, m_checkpoint->configPath(), "",
                     fmt::format("config.json says {} layers, but the weights hold {}", layers, found.size()));
@@ -139,11 +140,12 @@ void ModelWeights::bind(std::string &name, const Shape &expected)
     LQER_ASSERT(info);
     if (info->shape != expected)
         throw Error(ErrorCode::Shape, m_checkpoint->fileOf(stored), inTensor(stored),
-                    fmt::format("shape {} does not fit config.json, which asks for {} ({})", toString(info->shape), toString(expected),
-                                m_fit));
+                    fmt::format("shape {} does not fit config.json, which asks for {} ({})", toString(info->shape),
+                                toString(expected), m_fit));
     if (!isReadable(info->dtype))
         throw Error(ErrorCode::Unsupported, m_checkpoint->fileOf(stored), inTensor(stored),
-                    fmt::format("element type {} is not supported for weights (supported: F32, F16, BF16, F64)", toString(info->dtype)));
+                    fmt::format("element type {} is not supported for weights (supported: F32, F16, BF16, F64)",
+                                toString(info->dtype)));
     name = stored;
     m_parameters += elementCount(expected);
 }
@@ -162,7 +164,8 @@ void ModelWeights::bind(NormLayout &norm, const ModelConfig &config)
             bind(*name, {config.hidden});
 }
 
-void ModelWeights::failNonFinite(const std::string &name, const Shape &shape, std::size_t index, float value, std::size_t count) const
+void ModelWeights::failNonFinite(const std::string &name, const Shape &shape, std::size_t index, float value,
+                                 std::size_t count) const
 {
     std::vector<std::int64_t> place(shape.size());
     auto rest = static_cast<std::int64_t>(index);
@@ -219,7 +222,8 @@ Matrix ModelWeights::tableRows(const std::string &name, const Tensor &table, con
     Tensor gathered(table.dtype(), {static_cast<std::int64_t>(rows.size()), width});
     for (std::size_t i = 0; i < rows.size(); ++i) {
         LQER_ASSERT(rows[i] >= 0 && rows[i] < table.shape()[0]);
-        std::memcpy(gathered.bytes().data() + i * rowBytes, table.bytes().data() + static_cast<std::size_t>(rows[i]) * rowBytes, rowBytes);
+        const auto row = static_cast<std::size_t>(rows[i]);
+        std::memcpy(gathered.bytes().data() + i * rowBytes, table.bytes().data() + row * rowBytes, rowBytes);
     }
     Matrix values(static_cast<Index>(rows.size()), width);
     const std::span<float> flat(values.data(), static_cast<std::size_t>(values.size()));

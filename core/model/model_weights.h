@@ -44,7 +44,8 @@ private:
     void bind(std::string &name, const Shape &expected);
     void bind(LinearSite &site);
     void bind(NormLayout &norm, const ModelConfig &config);
-    [[noreturn]] void failNonFinite(const std::string &name, const Shape &shape, std::size_t index, float value, std::size_t count) const;
+    [[noreturn]] void failNonFinite(const std::string &name, const Shape &shape, std::size_t index, float value,
+                                    std::size_t count) const;
 
     std::shared_ptr<const Checkpoint> m_checkpoint;
     ModelLayout m_layout;

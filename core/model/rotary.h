@@ -16,13 +16,14 @@ struct RotaryTable {
     Matrix sine;
 };
 
-// Angle per position of each of the headDim / 2 frequencies. float32 arithmetic, as transformers' modeling_rope_utils.py; `tokens`
-// is the length of the sequence, which matters for dynamic scaling only.
+// Angle per position of each of the headDim / 2 frequencies. float32 arithmetic, as transformers' modeling_rope_utils.py;
+// `tokens` is the length of the sequence, which matters for dynamic scaling only.
 Vector inverseFrequencies(const ModelConfig &config, std::int64_t tokens);
 
 RotaryTable rotaryTable(const ModelConfig &config, std::int64_t tokens);
 
-// Rotates every head of x (tokens, heads * headDim) in place; element i of a head's first half pairs with element i of its second.
+// Rotates every head of x (tokens, heads * headDim) in place; element i of a head's first half pairs with element i of its
+// second.
 void rotate(const RotaryTable &table, std::int64_t headDim, MatrixRef x);
 
 // The tables for windows of several lengths.

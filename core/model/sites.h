@@ -10,7 +10,8 @@ namespace lqer {
 
 // What a linear layer does in its block; the studio's columns and the recipe's role filter.
 enum class LinearRole { Query, Key, Value, Output, Gate, Up, Down, FusedQkv, Fc1, Fc2, ProjectIn, ProjectOut };
-std::string_view toString(LinearRole role);  // "q", "k", "v", "o", "gate", "up", "down", "qkv", "fc1", "fc2", "project_in", "project_out"
+// "q", "k", "v", "o", "gate", "up", "down", "qkv", "fc1", "fc2", "project_in", "project_out"
+std::string_view toString(LinearRole role);
 
 // One weight that can be quantized.
 struct LinearSite {

@@ -48,7 +48,8 @@ std::vector<ActivationSite> sharedInputs(const std::vector<LinearSite> &linears)
 }
 
 template <typename Site>
-const Site *findNamed(const std::vector<Site> &sites, const std::map<std::string, std::size_t, std::less<>> &places, std::string_view name)
+const Site *findNamed(const std::vector<Site> &sites, const std::map<std::string, std::size_t, std::less<>> &places,
+                      std::string_view name)
 {
     const auto found = places.find(name);
     return found == places.end() ? nullptr : &sites[found->second];
@@ -86,10 +87,32 @@ struct Transformer::State {
     std::vector<ActivationSite> activations;
     std::map<std::string, std::size_t, std::less<>> linearPlaces;
     std::map<std::string, std::size_t, std::less<>> activationPlaces;
+    // The windows without a last id that is one too many for learned positions: it is only a target and need not be run
+    // (lm-eval's windows have a context and one more).
+    std::vector<TokenWindow> runnable(std::span<const TokenWindow> windows) const
+    {
+        std::vector<TokenWindow> runnable(windows.begin(), windows.end());
+        if (config.positions == PositionKind::Learned) {
+            for (std::size_t w = 0; w < runnable.size(); ++w) {
+                std::vector<TokenId> &ids = runnable[w].ids;
+                if (static_cast<std::int64_t>(ids.size()) != config.maxPositions + 1)
+                    continue;
+                if (ids.back() < 0 || ids.back() >= config.vocabulary)
+                    throw Error(ErrorCode::Argument, "", fmt::format("window {}", w),
+                                fmt::format("token id {} at position {} is outside the vocabulary of {}", ids.back(),
+                                            ids.size() - 1, config.vocabulary));
+                ids.pop_back();
+            }
+        }
+        return runnable;
+    }
+
     std::vector<std::string> warnings;
 };
 
-Transformer::Transformer(std::shared_ptr<const Checkpoint> checkpoint) : m_state(std::make_unique<State>(std::move(checkpoint))) {}
+Transformer::Transformer(std::shared_ptr<const Checkpoint> checkpoint) : m_state(std::make_unique<State>(std::move(checkpoint)))
+{
+}
 Transformer::~Transformer() = default;
 
 const ModelConfig &Transformer::config() const { return m_state->config; }
@@ -151,7 +174,8 @@ std::vector<std::vector<float>> Transformer::logProbabilities(std::span<const To
                                                               const ForwardOptions &options, const TaskContext &context) const
 {
     std::vector<std::vector<float>> results(windows.size());
-    logProbabilities(windows, hooks, options, [&](std::size_t w, std::vector<float> scores) { results[w] = std::move(scores); }, context);
+    logProbabilities(
+        windows, hooks, options, [&](std::size_t w, std::vector<float> scores) { results[w] = std::move(scores); }, context);
     return results;
 }
 
@@ -161,17 +185,20 @@ void Transformer::logProbabilities(std::span<const TokenWindow> windows, Forward
     LQER_ASSERT(options.blocks < 0);
     for (std::size_t w = 0; w < windows.size(); ++w) {
         if (windows[w].firstScored < 1)
-            throw Error(ErrorCode::Argument, "", fmt::format("window {}", w), "the first token has nothing before it to score it by");
+            throw Error(ErrorCode::Argument, "", fmt::format("window {}", w),
+                        "the first token has nothing before it to score it by");
     }
-    ForwardPass pass(m_state->config, m_state->weights, m_state->activations, windows, hooks, options, context);
+    const std::vector<TokenWindow> inputs = m_state->runnable(windows);
+    ForwardPass pass(m_state->config, m_state->weights, m_state->activations, inputs, hooks, options, context);
     pass.run([&](const WindowGroup &group, const LogitRows &logitRows) {
         // Row r holds the scores of the token at r + 1.
         std::vector<HeadPart> parts;
         std::vector<std::vector<float>> results(group.hidden.size());
         for (std::size_t i = 0; i < group.hidden.size(); ++i) {
-            const std::int64_t first = windows[group.first + i].firstScored;
-            results[i].resize(static_cast<std::size_t>(std::max<std::int64_t>(0, group.hidden[i].rows() - first)));
-            appendParts(i, first - 1, group.hidden[i].rows() - 1, parts);
+            const TokenWindow &window = windows[group.first + i];
+            const auto ids = static_cast<Index>(window.ids.size());
+            results[i].resize(static_cast<std::size_t>(std::max<Index>(0, ids - window.firstScored)));
+            appendParts(i, window.firstScored - 1, ids - 1, parts);
         }
         parallelFor(context.silent(), static_cast<Index>(parts.size()), 1, [&](Index p, Index) {
             const HeadPart &part = parts[static_cast<std::size_t>(p)];
@@ -199,7 +226,8 @@ void Transformer::finalHidden(std::span<const TokenWindow> windows, ForwardHooks
                               const HiddenSink &hidden, const TaskContext &context) const
 {
     LQER_ASSERT(options.blocks < 0);
-    ForwardPass pass(m_state->config, m_state->weights, m_state->activations, windows, hooks, options, context);
+    const std::vector<TokenWindow> inputs = m_state->runnable(windows);
+    ForwardPass pass(m_state->config, m_state->weights, m_state->activations, inputs, hooks, options, context);
     pass.runHidden([&](WindowGroup &group) {
         for (std::size_t i = 0; i < group.hidden.size(); ++i)
             hidden(group.first + i, std::move(group.hidden[i]));

@@ -39,7 +39,8 @@ public:
     // What is odd about config.json or the weights but no reason to refuse them; for the report.
     const std::vector<std::string> &warnings() const;
 
-    // The weight of one linear layer as (out, in) float32, checked for NaN and infinity. Throws Error(Numeric) naming tensor and index.
+    // The weight of one linear layer as (out, in) float32, checked for NaN and infinity. Throws Error(Numeric) naming tensor and
+    // index.
     Matrix readWeight(const LinearSite &site) const;
     Vector readBias(const LinearSite &site) const;
 
@@ -56,9 +57,9 @@ public:
     using LogitsSink = std::function<void(std::size_t window, Index row, const ConstMatrixRef &logits)>;
 
     // Runs every window alone from position 0. An empty `logits` leaves the head out. Progress: the caller begins the stage, of
-    // forwardSteps(...) steps; forward() and logProbabilities() advance it, one step per window and block. Windows are computed in parallel, with
-    // results and observations delivered in order. Token ids beyond the vocabulary, or a window longer than maxPositions where
-    // positions are learned, throw Error(Argument).
+    // forwardSteps(...) steps; forward() and logProbabilities() advance it, one step per window and block. Windows are computed
+    // in parallel, with results and observations delivered in order. Token ids beyond the vocabulary, or a window longer than
+    // maxPositions where positions are learned, throw Error(Argument).
     void forward(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
                  const LogitsSink &logits, const TaskContext &context) const;
 
@@ -74,6 +75,8 @@ public:
     void logProbabilities(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
                           const ScoresSink &scores, const TaskContext &context) const;
 
+    // Where positions are learned, these and finalHidden() take windows one id longer than there are positions: the last id is
+    // only a target and is not run.
     // What the head sees of each window: (tokens, features), behind the last norm. Window by window in order, on the calling
     // thread, each time a group is done. Progress: forwardSteps(...) without the head.
     using HiddenSink = std::function<void(std::size_t window, Matrix hidden)>;

@@ -22,7 +22,10 @@ struct Model {
         const Json *value = source.config.find(key);
         return value && value->isNumber() ? value->asNumber() : fallback;
     }
-    Index integer(const char *key, Index fallback = 0) const { return static_cast<Index>(number(key, static_cast<double>(fallback))); }
+    Index integer(const char *key, Index fallback = 0) const
+    {
+        return static_cast<Index>(number(key, static_cast<double>(fallback)));
+    }
     bool flag(const char *key, bool fallback) const
     {
         const Json *value = source.config.find(key);
@@ -89,7 +92,8 @@ MatrixF64 activated(const std::string &name, MatrixF64 x)
 }
 
 // Heads of `dim` columns each; `window` 0 lets a token see all before it.
-MatrixF64 attention(const MatrixF64 &q, const MatrixF64 &k, const MatrixF64 &v, Index heads, Index kvHeads, double scale, Index window)
+MatrixF64 attention(const MatrixF64 &q, const MatrixF64 &k, const MatrixF64 &v, Index heads, Index kvHeads, double scale,
+                    Index window)
 {
     const Index dim = q.cols() / heads;
     MatrixF64 out = MatrixF64::Zero(q.rows(), q.cols());
@@ -278,7 +282,9 @@ MatrixF64 gpt2Logits(const Model &model, const std::vector<int> &ids)
             scale /= static_cast<double>(layer + 1);
         const MatrixF64 qkv = linear(model, block + "attn.c_attn", norm(model, block + "ln_1", h, eps, false), true);
         h += linear(model, block + "attn.c_proj",
-                    attention(qkv.leftCols(hidden), qkv.middleCols(hidden, hidden), qkv.rightCols(hidden), heads, heads, scale, 0), true);
+                    attention(qkv.leftCols(hidden), qkv.middleCols(hidden, hidden), qkv.rightCols(hidden), heads, heads, scale,
+                              0),
+                    true);
         const MatrixF64 inner = linear(model, block + "mlp.c_fc", norm(model, block + "ln_2", h, eps, false), true);
         h += linear(model, block + "mlp.c_proj", activated(act, inner), true);
     }

@@ -37,7 +37,8 @@ void add(SmallModel &model, const std::string &name, const Shape &shape, double 
 }
 
 // weight (out, in) or, as Conv1D, (in, out).
-void addLinear(SmallModel &model, const std::string &module, std::int64_t in, std::int64_t out, bool bias, bool transposed = false)
+void addLinear(SmallModel &model, const std::string &module, std::int64_t in, std::int64_t out, bool bias,
+               bool transposed = false)
 {
     add(model, module + ".weight", transposed ? Shape{in, out} : Shape{out, in}, 1 / std::sqrt(static_cast<double>(in)));
     if (bias)
@@ -99,9 +100,9 @@ SmallModel smallLlama(const Json::Object &changes)
 {
     SmallModel model;
     model.config = withChanges(Json(Json::Object{
-        {"model_type", "llama"}, {"architectures", Json::Array{"LlamaForCausalLM"}}, {"hidden_size", 24}, {"intermediate_size", 40},
-        {"num_hidden_layers", 2}, {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"vocab_size", 50},
-        {"max_position_embeddings", 32}, {"rms_norm_eps", 1e-5}, {"hidden_act", "silu"}, {"rope_theta", 10000.0},
+        {"model_type", "llama"}, {"architectures", Json::Array{"LlamaForCausalLM"}}, {"hidden_size", 24},
+        {"intermediate_size", 40}, {"num_hidden_layers", 2}, {"num_attention_heads", 4}, {"num_key_value_heads", 2},
+        {"vocab_size", 50}, {"max_position_embeddings", 32}, {"rms_norm_eps", 1e-5}, {"hidden_act", "silu"}, {"rope_theta", 10000.0},
         {"tie_word_embeddings", false}}), changes);
     addLlamaTensors(model);
     return model;

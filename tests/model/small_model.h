@@ -20,7 +20,8 @@ struct SmallModel {
 };
 
 // Models of two or three blocks with random weights whose activations stay around 1. `changes` is laid over the family's
-// config; a null there is written as null. Names and shapes are spelled out here from transformers' classes, not taken from the engine.
+// config; a null there is written as null. Names and shapes are spelled out here from transformers' classes, not taken from the
+// engine.
 SmallModel smallLlama(const Json::Object &changes = {});
 SmallModel smallMistral(const Json::Object &changes = {});
 SmallModel smallOpt(const Json::Object &changes = {});

@@ -95,7 +95,8 @@ public:
     std::int64_t layer = 0;
     float valueScale = 1;
     bool changesAttention(std::int64_t asked) const override { return asked == layer; }
-    void attentionOperand(std::int64_t asked, AttentionOperand operand, const Shape &shape, std::span<float> values) const override
+    void attentionOperand(std::int64_t asked, AttentionOperand operand, const Shape &shape,
+                          std::span<float> values) const override
     {
         const std::lock_guard lock(mutex);
         if (asked != layer || static_cast<std::int64_t>(values.size()) != elementCount(shape))
@@ -282,7 +283,8 @@ private slots:
                     sum += weights.back();
                 }
                 for (std::int64_t s = 0; s < tokens; ++s) {
-                    const auto found = static_cast<double>(probability[static_cast<std::size_t>((head * tokens + t) * tokens + s)]);
+                    const auto place = static_cast<std::size_t>((head * tokens + t) * tokens + s);
+                    const auto found = static_cast<double>(probability[place]);
                     QVERIFY(std::abs(found - weights[static_cast<std::size_t>(s)] / sum) < 1e-6);
                     QVERIFY(weights[static_cast<std::size_t>(s)] != 0 || found == 0);
                 }
@@ -339,6 +341,35 @@ private slots:
         QCOMPARE(window, 2U);
         QCOMPARE(next, static_cast<Index>(windows[2].ids.size()));
         QVERIFY(worst < 1e-5);
+    }
+
+    void scoresAndHiddenStatesComeWindowByWindowAsGroupsFinish()
+    {
+        const Opened model(modelOf("opt"));
+        const Transformer &transformer = model.transformer;
+        const auto windows = randomWindows(5, 9);
+        ForwardHooks plain;
+        ThreadPool pool(3);
+        const auto expected = transformer.logProbabilities(windows, plain, {}, {});
+        std::vector<std::vector<float>> scores;
+        transformer.logProbabilities(windows, plain, {0, 2, -1}, [&](std::size_t window, std::vector<float> some) {
+            QCOMPARE(window, scores.size());
+            scores.push_back(std::move(some));
+        }, TaskContext{&pool});
+        QVERIFY(scores == expected);
+
+        const Matrix head = transformer.readHead();
+        QCOMPARE(head.rows(), 50);
+        QCOMPARE(head.cols(), 16);
+        std::size_t next = 0;
+        transformer.finalHidden(windows, plain, {0, 2, -1}, [&](std::size_t window, const Matrix &hidden) {
+            QCOMPARE(window, next++);
+            QCOMPARE(hidden.rows(), static_cast<Index>(windows[window].ids.size()));
+            const Eigen::RowVectorXd row = (hidden * head.transpose()).row(3).cast<double>();
+            const double log = row[windows[window].ids[4]] - std::log(row.array().exp().sum());
+            QVERIFY(std::abs(log - static_cast<double>(expected[window][3])) < 1e-5);
+        }, TaskContext{&pool});
+        QCOMPARE(next, windows.size());
     }
 
     void progressCountsEachWindowInEachBlock()
@@ -398,11 +429,15 @@ private slots:
         QTest::addColumn<int>("id");
         QTest::addColumn<int>("firstScored");
         QTest::addColumn<QString>("expected");
-        QTest::newRow("id beyond the vocabulary") << "llama" << 5 << 50 << 1 << "window 1: token id 50 at position 4 is outside the vocabulary of 50";
+        QTest::newRow("id beyond the vocabulary") << "llama" << 5 << 50 << 1
+            << "window 1: token id 50 at position 4 is outside the vocabulary of 50";
         QTest::newRow("negative id") << "llama" << 5 << -1 << 1 << "window 1: token id -1 at position 4 is outside";
         QTest::newRow("empty") << "llama" << 0 << 0 << 1 << "window 1: holds no token ids";
-        QTest::newRow("too long for learned positions") << "gpt2" << 33 << 1 << 1 << "window 1: 33 tokens are more than the 32 positions";
-        QTest::newRow("too long for OPT") << "opt" << 33 << 1 << 1 << "window 1: 33 tokens are more than the 32 positions";
+        QTest::newRow("too long for learned positions") << "gpt2" << 34 << 1 << 1
+            << "window 1: 34 tokens are more than the 32 positions";
+        QTest::newRow("too long for OPT") << "opt" << 34 << 1 << 1 << "window 1: 34 tokens are more than the 32 positions";
+        QTest::newRow("id of a target that is not run") << "opt" << 33 << 50 << 1
+            << "window 1: token id 50 at position 32 is outside the vocabulary of 50";
         QTest::newRow("first token scored") << "llama" << 5 << 1 << 0 << "window 1: the first token has nothing before it";
     }
     void badWindowsAreRefused()
@@ -424,6 +459,26 @@ private slots:
         const std::string message = errorOf([&] { model.transformer.logProbabilities(windows, plain, {}, {}); }, &code);
         QVERIFY2(message.starts_with(expected.toStdString()), message.c_str());
         QVERIFY(code == ErrorCode::Argument);
+    }
+
+    // A context of all positions and one more token, as lm-eval scores it: the last id is only a target.
+    void theLastTargetNeedsNoPosition()
+    {
+        const Opened model(modelOf("gpt2"));
+        std::vector<TokenWindow> windows = randomWindows(2, 33);
+        ForwardHooks plain;
+        const auto found = model.transformer.logProbabilities(windows, plain, {}, {});
+        QCOMPARE(found[1].size(), std::size_t(32));
+        std::vector<TokenWindow> shorter = windows;
+        for (TokenWindow &window : shorter)
+            window.ids.pop_back();
+        const auto expected = model.transformer.logProbabilities(shorter, plain, {}, {});
+        for (std::size_t i = 0; i < 31; ++i)
+            QVERIFY(std::abs(found[1][i] - expected[1][i]) < 1e-5F);
+        QVERIFY(found[1][31] < 0);
+        std::size_t rows = 0;
+        model.transformer.finalHidden(windows, plain, {}, [&](std::size_t, const Matrix &hidden) { rows += hidden.rows(); }, {});
+        QCOMPARE(rows, std::size_t(2 * 32));
     }
 
     void windowsWithNothingToScoreGiveNothing()
@@ -449,7 +504,8 @@ private slots:
         const Opened model(source);
         ForwardHooks plain;
         ErrorCode code{};
-        const std::string message = errorOf([&] { model.transformer.logProbabilities(randomWindows(1, 6), plain, {}, {}); }, &code);
+        const std::string message =
+            errorOf([&] { model.transformer.logProbabilities(randomWindows(1, 6), plain, {}, {}); }, &code);
         QVERIFY(code == ErrorCode::Numeric);
         QVERIFY2(message.find("scores are not finite") != std::string::npos, message.c_str());
     }

@@ -78,7 +78,8 @@ RopeScaling readScaling(const JsonReader &json, const ModelConfig &config)
         Kind kind;
     };
     static constexpr Name names[] = {
-        {"default", Kind::None}, {"linear", Kind::Linear}, {"dynamic", Kind::Dynamic}, {"llama3", Kind::Llama3}, {"yarn", Kind::Yarn},
+        {"default", Kind::None},  {"linear", Kind::Linear}, {"dynamic", Kind::Dynamic},
+        {"llama3", Kind::Llama3}, {"yarn", Kind::Yarn},
     };
     const JsonReader type = json.has("rope_type") || !json.has("type") ? json["rope_type"] : json["type"];
     RopeScaling scaling;
@@ -90,8 +91,9 @@ RopeScaling readScaling(const JsonReader &json, const ModelConfig &config)
         }
     }
     if (!known)
-        failUnsupported(type, fmt::format("rope scaling \"{}\" is not supported (supported: default, linear, dynamic, llama3, yarn)",
-                                          type.string()));
+        failUnsupported(type,
+                        fmt::format("rope scaling \"{}\" is not supported (supported: default, linear, dynamic, llama3, yarn)",
+                                    type.string()));
     if (scaling.kind == Kind::None)
         return scaling;
 
@@ -136,7 +138,8 @@ void readRope(const JsonReader &json, ModelConfig &config)
         config.ropeScaling = readScaling(json["rope_parameters"], config);
     else if (json.has("rope_scaling"))
         config.ropeScaling = readScaling(json["rope_scaling"], config);
-    const JsonReader partialOwner = combined && json["rope_parameters"].has("partial_rotary_factor") ? json["rope_parameters"] : json;
+    const JsonReader partialOwner =
+        combined && json["rope_parameters"].has("partial_rotary_factor") ? json["rope_parameters"] : json;
     if (partialOwner.number("partial_rotary_factor", 1) != 1)
         failUnsupported(partialOwner["partial_rotary_factor"], "rotating only a part of each head is not supported");
 }

@@ -19,7 +19,8 @@ void readLlamaConfig(const JsonReader &json, ModelConfig &config, std::int64_t d
 
     // null counts as the number of heads, a missing key as the class's default.
     const bool stated = json.value().find("num_key_value_heads");
-    config.kvHeads = stated || defaultKvHeads == 0 ? json.integer("num_key_value_heads", 1, config.heads, config.heads) : defaultKvHeads;
+    config.kvHeads = stated || defaultKvHeads == 0 ? json.integer("num_key_value_heads", 1, config.heads, config.heads)
+                                                   : defaultKvHeads;
     if (config.heads % config.kvHeads != 0)
         json["num_attention_heads"].fail(
             fmt::format("{} heads cannot share {} key/value heads evenly", config.heads, config.kvHeads));

@@ -56,7 +56,8 @@ ModelLayout layout(const ModelConfig &config)
     }
     for (std::int64_t layer = 0; layer < config.layers; ++layer) {
         const std::string block = fmt::format("model.decoder.layers.{}.", layer);
-        const auto linear = [&](std::string_view module, LinearRole role, std::int64_t in, std::int64_t out, std::string_view input) {
+        const auto linear = [&](std::string_view module, LinearRole role, std::int64_t in, std::int64_t out,
+                                std::string_view input) {
             return linearSite(fmt::format("{}{}", block, module), layer, role, in, out, config.attentionBias,
                               fmt::format("{}{}", block, input));
         };
