@@ -64,6 +64,8 @@ struct PerplexityReport {
     std::vector<std::int64_t> windowTokens;
     // If asked for: of each window's targets from firstScored on, those with the unscored id too.
     std::vector<std::vector<float>> logProbabilities;
+
+    // What a paper would print: the word perplexity where the convention is about words, else the perplexity.
     double headline() const;
     Json toJson() const;  // without logProbabilities
     static PerplexityReport fromJson(const JsonReader &json);

@@ -41,6 +41,13 @@ const FormatSpec &formatOf(const AttentionPlan &plan, AttentionOperand operand)
     return plan.query;
 }
 
+void requireKnown(const LinearFormats &formats)
+{
+    for (const FormatSpec *format :
+         {&formats.weight, &formats.activation, &formats.bias, &formats.a, &formats.b, &formats.xa, &formats.xab})
+        makeQuantizer(*format);
+}
+
 constexpr const char *operandNames[] = {"query", "key", "probabilities", "value"};
 
 }  // namespace
@@ -68,6 +75,10 @@ Matrix quantizeWeight(const Quantizer &quantizer, const Matrix &weight, const st
 QuantizedForward::QuantizedForward(ModelPlan plan, CorrectionSource corrections, const TaskContext &context)
     : m_plan(std::move(plan)), m_corrections(std::move(corrections)), m_context(context.silent())
 {
+    for (const auto &[name, layer] : m_plan.layers) {
+        if (layer.quantize)
+            named(fmt::format("layer '{}'", name), [&] { requireKnown(layer.formats); });
+    }
     for (const auto &[layer, attention] : m_plan.attention) {
         if (!attention.changesAnything())
             continue;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include <QtTest>
+
+#include "core/eval/format.h"
+
+using namespace lqer;
+
+class TestNumberFormat : public QObject {
+    Q_OBJECT
+
+private slots:
+    void perplexityHasFiveDigits_data()
+    {
+        QTest::addColumn<double>("value");
+        QTest::addColumn<QString>("text");
+        QTest::newRow("below ten") << 5.67114 << "5.6711";
+        QTest::newRow("rounds up to ten") << 9.99996 << "10.000";
+        QTest::newRow("tens") << 12.3456 << "12.346";
+        QTest::newRow("hundreds") << 260.8 << "260.80";
+        QTest::newRow("thousands") << 2998.04 << "2998.0";
+        QTest::newRow("huge") << 123456.0 << "1.23e+05";
+        QTest::newRow("infinite") << INFINITY << "inf";
+        QTest::newRow("none") << NAN << "-";
+    }
+    void perplexityHasFiveDigits()
+    {
+        QFETCH(double, value);
+        QTEST(QString::fromStdString(formatPerplexity(value)), "text");
+    }
+
+    void errorHasTwoDigitsAndTheValueTheSamePlace_data()
+    {
+        QTest::addColumn<double>("value");
+        QTest::addColumn<double>("error");
+        QTest::addColumn<QString>("text");
+        QTest::newRow("hundredths") << 5.67114 << 0.0123 << "5.671 ± 0.012";
+        QTest::newRow("tenths") << 15.5 << 0.98 << "15.50 ± 0.98";
+        QTest::newRow("ones") << 2998.0 << 12.3 << "2998 ± 12";
+        QTest::newRow("no error") << 5.67114 << 0.0 << "5.6711";
+    }
+    void errorHasTwoDigitsAndTheValueTheSamePlace()
+    {
+        QFETCH(double, value);
+        QFETCH(double, error);
+        QTEST(QString::fromStdString(formatWithError(value, error)), "text");
+    }
+
+    void bitsPercentAndTime()
+    {
+        QCOMPARE(formatBits(4.2549), std::string("4.25"));
+        QCOMPARE(formatPercent(0.0123), std::string("1.23 %"));
+        QCOMPARE(formatPercent(0.5), std::string("50.0 %"));
+        QCOMPARE(formatPercent(0.0), std::string("0.00 %"));
+        QCOMPARE(formatPercent(-0.00001), std::string("-1.0e-03 %"));
+        QCOMPARE(formatSeconds(0.44), std::string("0.4 s"));
+        QCOMPARE(formatSeconds(59.97), std::string("1 min 00 s"));
+        QCOMPARE(formatSeconds(200), std::string("3 min 20 s"));
+        QCOMPARE(formatSeconds(7500), std::string("2 h 05 min"));
+    }
+};
+
+QTEST_GUILESS_MAIN(TestNumberFormat)
+#include "tst_number_format.moc"
