@@ -195,14 +195,22 @@ SentencePieceModel parseSentencePieceModel(std::string_view bytes, const std::st
 {
     SentencePieceModel model;
     ProtoReader reader(bytes, 0, file);
+    bool hasTrainerSpec = false;
     while (reader.next()) {
         switch (reader.number()) {
         case 1: model.pieces.push_back(readPiece(reader.message(), model.pieces.size())); break;
-        case 2: readTrainerSpec(reader.message(), model); break;
+        case 2:
+            readTrainerSpec(reader.message(), model);
+            hasTrainerSpec = true;
+            break;
         case 3: readNormalizerSpec(reader.message(), model); break;
         default: break;
         }
     }
+    if (model.pieces.empty())
+        throw Error(ErrorCode::Format, file, {}, "vocabulary is empty");
+    if (!hasTrainerSpec)  // it stands behind the pieces, and says of what type the model is
+        reader.fail("there is no trainer_spec behind the pieces (truncated?)");
     return model;
 }
 
@@ -258,8 +266,6 @@ TokenizerParts readSentencePieceTokenizer(const std::string &path, TokenizerConf
         !found.empty())
         throw Error(ErrorCode::Format, path, {}, fmt::format("is {}", found));
     const SentencePieceModel model = parseSentencePieceModel(bytes, path);
-    if (model.pieces.empty())
-        throw Error(ErrorCode::Format, path, {}, "vocabulary is empty");
     if (model.kind != SentencePieceModel::Kind::Bpe) {
         constexpr std::array<const char *, 5> names{"", "Unigram", "BPE", "Word", "Char"};
         throw Error(ErrorCode::Unsupported, path, {},
