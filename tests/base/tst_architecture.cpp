@@ -248,7 +248,10 @@ void TestArchitecture::everyFileNamesItsLicence()
         const bool script = file.extension() == ".sh" || file.extension() == ".py" || file.extension() == ".cmake";
         if (!isCode(file) && !script && file.filename() != "CMakeLists.txt")
             continue;
-        const bool gpl = file.string().starts_with("widgets/") || file.string().starts_with("app/studio/");
+        // What links QCustomPlot is under the GPL, its tests included.
+        const std::string path = file.string();
+        const bool gpl = path.starts_with("widgets/") || path.starts_with("app/studio/") || path.starts_with("tests/widgets/")
+            || path.starts_with("tests/studio/");
         const std::string expected = std::string("SPDX-License-Identifier: ") + (gpl ? "GPL-3.0-or-later" : "Apache-2.0");
         const std::vector<std::string> lines = linesOf(file);
         // A script begins with its interpreter.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@ namespace lqer::test {
 
 inline void writeRaw(const std::string &path, std::string_view bytes)
 {
+    std::filesystem::remove(path);  // some file systems flush to the disk when a file is truncated and written anew
     std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 

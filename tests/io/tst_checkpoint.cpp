@@ -56,6 +56,7 @@ private slots:
     void aliasComesFromTheMetadata();
     void fingerprintFollowsContent();
     void bigShardsAreHashedInPlaces();
+    void changedShardIsNoticed();
     void threadsReadTogether();
     void hundredThousandTensorsInAnIndexAreRead();
     void shardedCopyEqualsTheSingleFile();
@@ -418,6 +419,18 @@ void TestCheckpoint::bigShardsAreHashedInPlaces()
         QVERIFY(hashWith(byte) != zeros);
     header[2] = 'b';
     QVERIFY(hashWith(-1) != zeros);
+}
+
+void TestCheckpoint::changedShardIsNoticed()
+{
+    writeShards();
+    const Checkpoint checkpoint(folder());
+    checkpoint.checkUnchanged();
+    QCOMPARE(::truncate(at("m-2.safetensors").c_str(), 20), 0);
+    ErrorCode code = ErrorCode::Shape;
+    const std::string message = test::errorOf([&] { checkpoint.checkUnchanged(); }, &code);
+    QVERIFY2(message.starts_with(at("m-2.safetensors") + ": changed while in use"), message.c_str());
+    QVERIFY(code == ErrorCode::Conflict);
 }
 
 void TestCheckpoint::threadsReadTogether()
