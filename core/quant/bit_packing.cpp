@@ -7,18 +7,17 @@
 
 namespace lqer {
 
-CodeWriter::CodeWriter(std::vector<std::uint8_t> &bytes, std::uint64_t count, int bits) : m_bytes(bytes), m_bits(bits)
+CodeWriter::CodeWriter(std::vector<std::uint8_t> &bytes, std::uint64_t count, int bits) : m_bytes(bytes), m_next(bytes.size()), m_bits(bits)
 {
     LQER_ASSERT(bits >= 1 && bits <= 32);
-    m_bytes.reserve(m_bytes.size() + packedBytes(count, bits));
+    m_bytes.resize(m_bytes.size() + packedBytes(count, bits));
 }
 
 void CodeWriter::finish()
 {
     if (m_pendingBits > 0)
-        m_bytes.push_back(static_cast<std::uint8_t>(m_pending));
-    m_pending = 0;
-    m_pendingBits = 0;
+        m_bytes[m_next++] = static_cast<std::uint8_t>(m_pending);
+    LQER_ASSERT(m_next == m_bytes.size());
 }
 
 std::vector<std::uint8_t> packCodes(std::span<const std::uint32_t> codes, int bits)

@@ -18,7 +18,7 @@ constexpr std::uint64_t packedBytes(std::uint64_t count, int bits)
     return count / 8 * width + (count % 8 * width + 7) / 8;
 }
 
-// Writes codes in order.
+// Appends `count` codes to a byte array, in order.
 class CodeWriter {
 public:
     CodeWriter(std::vector<std::uint8_t> &bytes, std::uint64_t count, int bits);
@@ -27,7 +27,7 @@ public:
         m_pending |= static_cast<std::uint64_t>(code) << m_pendingBits;
         m_pendingBits += m_bits;
         while (m_pendingBits >= 8) {
-            m_bytes.push_back(static_cast<std::uint8_t>(m_pending));
+            m_bytes[m_next++] = static_cast<std::uint8_t>(m_pending);
             m_pending >>= 8;
             m_pendingBits -= 8;
         }
@@ -37,6 +37,7 @@ public:
 
 private:
     std::vector<std::uint8_t> &m_bytes;
+    std::size_t m_next;
     std::uint64_t m_pending = 0;
     int m_pendingBits = 0;
     int m_bits;

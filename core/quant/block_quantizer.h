@@ -2,10 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -69,13 +72,15 @@ struct CodecStorage {
 
 // A Quantizer made of a Codec: the arithmetic of one format, on one element, given its block's scale. A Codec is copyable and has
 //   Statistic, Scale                                  types
-//   static constexpr bool keepsTinyValues             elements may pass through unquantized: they are stored as exceptions
+//   static constexpr bool keepsTinyValues             elements may pass through unquantized: those for which
+//                                                     passesThrough(x) is true are stored as exceptions
 //   BlockLayout layout(shape)
 //   CodecStorage storage(blocks)
 //   bool dependsOnAllRows(), bool elementwise()
 //   std::vector<Scale> scales(span<const Statistic>)
 //   bool mayOverflow(scale)                           some finite x has an infinite or undefined result
 //   float quantize(x, scale), std::uint32_t encode(x, scale), float decode(code, scale)
+//   void quantizeRun(from, to, length, scale)         optional: quantize() of a whole run, where that is faster
 //   void storeScales(span<const Scale>, QuantizedWeight &), std::vector<Scale> loadScales(const QuantizedWeight &, blocks)
 template <typename Codec>
 class BlockQuantizer final : public Quantizer {
@@ -127,7 +132,7 @@ public:
                 const std::uint32_t code = codec.encode(x[i], scale);
                 writer.put(code);
                 if constexpr (Codec::keepsTinyValues)
-                    if (bitsOf(codec.decode(code, scale)) != bitsOf(codec.quantize(x[i], scale)))
+                    if (x[i] != 0 && codec.passesThrough(x[i]))
                         appendException(weight.offsets, i, codec.quantize(x[i], scale));
             }
         });
@@ -143,12 +148,16 @@ public:
         checkSizes(weight, blocks, y.size());
         const std::vector<Scale> scales = m_codec.loadScales(weight, blocks);
         const Codec codec = m_codec;
-        std::vector<std::uint32_t> codes;
+        const int bits = codeBits();
+        std::array<std::uint32_t, 256> codes;
         layout.forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
-            codes.resize(length);
-            unpackCodes(weight.codes, codeBits(), first, codes);
-            for (std::size_t i = 0; i < length; ++i)
-                y[first + i] = codec.decode(codes[i], scales[block]);
+            const Scale scale = scales[block];
+            for (std::size_t done = 0; done < length; done += codes.size()) {
+                const std::size_t count = std::min(codes.size(), length - done);
+                unpackCodes(weight.codes, bits, first + done, std::span(codes).first(count));
+                for (std::size_t i = 0; i < count; ++i)
+                    y[first + done + i] = codec.decode(codes[i], scale);
+            }
         });
         if constexpr (Codec::keepsTinyValues)
             applyExceptions(weight.offsets, y);
@@ -211,9 +220,13 @@ private:
             const Scale scale = scales[block];
             const float *from = x.data() + first;
             float *to = y.data() + first;
+            if constexpr (requires { codec.quantizeRun(from, to, length, scale); }) {
+                codec.quantizeRun(from, to, length, scale);
+            } else {
 #pragma GCC ivdep
-            for (std::size_t i = 0; i < length; ++i)  // from and to are the same or do not overlap
-                to[i] = codec.quantize(from[i], scale);
+                for (std::size_t i = 0; i < length; ++i)  // from and to are the same or do not overlap
+                    to[i] = codec.quantize(from[i], scale);
+            }
         });
         if (std::any_of(scales.begin(), scales.end(), [this](const Scale &s) { return m_codec.mayOverflow(s); }))
             if (countNonFinite(y) > 0)

@@ -17,6 +17,9 @@ inline float roundToEven(float v)
 
 inline std::uint32_t bitsOf(float v) { return std::bit_cast<std::uint32_t>(v); }
 
+// A magnitude with the sign of a code's sign bit (0 or 1). No branch: signs are unpredictable.
+inline float withSign(float magnitude, std::uint32_t signBit) { return std::bit_cast<float>(bitsOf(magnitude) | signBit << 31); }
+
 // 2^e as float: subnormal below -126, zero below -149, infinity above 127.
 inline float powerOfTwo(int e)
 {

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <limits>
+
+#include "core/quant/rounding.h"
 
 namespace lqer {
 
@@ -37,7 +38,7 @@ struct SmallFloat {
         const int exponent = static_cast<int>(raw >> 23) - 127 + bias;
         if (exponent >= 1)
             return (static_cast<std::uint32_t>(exponent) << mantissaBits) | ((raw & 0x7FFFFFU) >> (23 - mantissaBits));
-        return static_cast<std::uint32_t>(std::ldexp(value, mantissaBits + bias - 1));
+        return static_cast<std::uint32_t>(value * powerOfTwo(mantissaBits + bias - 1));
     }
     // Magnitude of a code without sign; NaN for the codes of infinity and NaN.
     float decode(std::uint32_t code) const
@@ -45,8 +46,8 @@ struct SmallFloat {
         const std::uint32_t exponent = code >> mantissaBits;
         const std::uint32_t mantissa = code & ((1U << mantissaBits) - 1);
         if (exponent == 0)
-            return std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissaBits);
-        const float value = std::ldexp(static_cast<float>(mantissa + (1U << mantissaBits)), static_cast<int>(exponent) - bias - mantissaBits);
+            return static_cast<float>(mantissa) * powerOfTwo(1 - bias - mantissaBits);
+        const float value = static_cast<float>(mantissa + (1U << mantissaBits)) * powerOfTwo(static_cast<int>(exponent) - bias - mantissaBits);
         return value > largest ? std::numeric_limits<float>::quiet_NaN() : value;
     }
 };

@@ -75,6 +75,8 @@ struct BlockFpCodec {
     // Maxima above 2^127 (float32) get the exponent 128: the scale is infinite and every result NaN.
     bool mayOverflow(const Scale &scale) const { return scale.s > FLT_MAX; }
 
+    bool passesThrough(float x) const { return std::fabs(Arithmetic::round(x)) <= tiny; }
+
     float mantissa(float magnitude, const Scale &scale) const
     {
         const float v = Arithmetic::round(magnitude + offset);
@@ -101,7 +103,7 @@ struct BlockFpCodec {
     {
         const std::uint32_t sign = 1U << (width - 1);
         const float y = Arithmetic::round(scale.s * Arithmetic::round(static_cast<float>(code & (sign - 1)) * down));
-        return code & sign ? -y : y;
+        return withSign(y, code >> (width - 1));
     }
 
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const

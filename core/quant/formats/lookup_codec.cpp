@@ -145,6 +145,9 @@ void LookupCodec<StatisticType>::setLevels(std::span<const float> ascending)
         if (i > 0)
             thresholds[i - 1] = lastOfLower(ascending[i - 1], ascending[i]);
     }
+    for (std::size_t i = 0; i + 1 < ascending.size(); ++i)
+        for (std::size_t bucket = bucketOf(thresholds[i]) + 1; bucket < buckets; ++bucket)
+            firstLevel[bucket] = static_cast<std::uint8_t>(i + 1);
 }
 
 template <typename StatisticType>

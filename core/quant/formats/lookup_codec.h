@@ -57,6 +57,7 @@ struct LookupCodec {
     };
     using Statistic = StatisticType;
     static constexpr bool keepsTinyValues = false;
+    static constexpr std::size_t buckets = 1024;
 
     int bits = 4;
     std::int64_t blockSize = 64;
@@ -67,6 +68,7 @@ struct LookupCodec {
     std::array<std::uint8_t, 256> codeOf{};    // level -> code
     std::array<std::uint8_t, 256> levelOf{};   // code -> level
     float zeroBlockValue = 0;                  // stands for v in a block of zeros, where v is 0 / 0
+    std::array<std::uint8_t, buckets> firstLevel{};  // per bucket of v: how many thresholds lie in lower buckets
 
     // Codes in the order of the levels; thresholds where argmin |v - level| in float32 changes, the lower level on ties.
     void setLevels(std::span<const float> ascending);
@@ -85,22 +87,52 @@ struct LookupCodec {
 
     std::vector<Scale> scales(std::span<const Statistic> statistics) const;
 
-    std::uint32_t level(float x, const Scale &scale) const
+    float scaled(float x, const Scale &scale) const
     {
-        float v = byReciprocal ? x * scale.reciprocal : x / scale.divisor;
-        v = v != v ? zeroBlockValue : v;
+        const float v = byReciprocal ? x * scale.reciprocal : x / scale.divisor;
+        return v != v ? zeroBlockValue : v;
+    }
+    static std::size_t bucketOf(float v)
+    {
+        return static_cast<std::size_t>(std::clamp((v + 1) * (buckets / 2), 0.0F, static_cast<float>(buckets - 1)));
+    }
+    // The level is the number of thresholds below v. Up to 4 bits all are compared, which vectorises; else those of v's bucket
+    // and above, for bucketOf() never decreases.
+    std::uint32_t levelOfFew(float v) const
+    {
         std::uint32_t index = 0;
-        if (bits <= 4) {
-            for (std::size_t i = 0; i < 15; ++i)
-                index += v > thresholds[i] ? 1 : 0;
-            return index;
-        }
-        for (std::uint32_t step = 1U << (bits - 1); step > 0; step /= 2)
-            index += v > thresholds[index + step - 1] ? step : 0;
+        for (std::size_t i = 0; i < 15; ++i)
+            index += v > thresholds[i] ? 1 : 0;
         return index;
     }
-    float quantize(float x, const Scale &scale) const { return levels[level(x, scale)] * scale.factor; }
-    std::uint32_t encode(float x, const Scale &scale) const { return codeOf[level(x, scale)]; }
+    std::uint32_t level(float v) const
+    {
+        if (bits <= 4)
+            return levelOfFew(v);
+        std::uint32_t index = firstLevel[bucketOf(v)];
+        while (v > thresholds[index])  // infinity ends it
+            ++index;
+        return index;
+    }
+    float quantize(float x, const Scale &scale) const { return levels[level(scaled(x, scale))] * scale.factor; }
+    void quantizeRun(const float *from, float *to, std::size_t length, const Scale &scale) const
+    {
+        if (bits > 4) {
+            for (std::size_t i = 0; i < length; ++i)
+                to[i] = quantize(from[i], scale);
+            return;
+        }
+        constexpr std::size_t chunk = 64;
+        std::uint32_t index[chunk];
+        for (std::size_t start = 0; start < length; start += chunk) {
+            const std::size_t count = std::min(chunk, length - start);
+            for (std::size_t i = 0; i < count; ++i)
+                index[i] = levelOfFew(scaled(from[start + i], scale));
+            for (std::size_t i = 0; i < count; ++i)
+                to[start + i] = levels[index[i]] * scale.factor;
+        }
+    }
+    std::uint32_t encode(float x, const Scale &scale) const { return codeOf[level(scaled(x, scale))]; }
     float decode(std::uint32_t code, const Scale &scale) const { return levels[levelOf[code]] * scale.factor; }
 
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const;

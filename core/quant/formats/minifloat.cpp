@@ -57,6 +57,7 @@ struct MinifloatParameters {
                                   : RoundMode::Nearest;
     }
 
+    bool passesThrough(float x) const { return std::fabs(x) <= tiny; }
     int clampExponent(int e) const { return std::clamp(e, -bias, (1 << exponentWidth) - 1 - bias); }
     std::uint32_t code(bool negative, Parts p) const
     {
@@ -103,8 +104,7 @@ struct IeeeCodec : ElementwiseCodec, MinifloatParameters {
     }
     float decode(std::uint32_t stored, const Scale &) const
     {
-        const float y = value(partsOf(stored));
-        return stored >> (width - 1) ? -y : y;
+        return withSign(value(partsOf(stored)), stored >> (width - 1));
     }
 };
 
@@ -135,8 +135,7 @@ struct DenormCodec : ElementwiseCodec, MinifloatParameters {
     }
     float decode(std::uint32_t stored, const Scale &) const
     {
-        const float y = value(partsOf(stored));
-        return stored >> (width - 1) ? -y : y;
+        return withSign(value(partsOf(stored)), stored >> (width - 1));
     }
 };
 

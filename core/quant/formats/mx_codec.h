@@ -22,8 +22,7 @@ struct MxFloatElement {
     float decode(std::uint32_t code) const
     {
         const std::uint32_t sign = 1U << (type.bits() - 1);
-        const float value = type.decode(code & (sign - 1));
-        return code & sign ? -value : value;
+        return withSign(type.decode(code & (sign - 1)), code >> (type.bits() - 1));
     }
 };
 

@@ -69,7 +69,7 @@ struct MxintCodec {
     {
         const std::uint32_t sign = 1U << (width - 1);
         const float y = (static_cast<float>(code & (sign - 1)) * scale.s) * down;
-        return code & sign ? -y : y;
+        return withSign(y, code >> (width - 1));
     }
 
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const

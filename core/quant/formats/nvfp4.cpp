@@ -66,8 +66,7 @@ struct Nvfp4Codec {
     }
     float decode(std::uint32_t code, const Scale &scale) const
     {
-        const float y = e2m1.decode(code & 7U) * scale.factor;
-        return code & 8U ? -y : y;
+        return withSign(e2m1.decode(code & 7U) * scale.factor, code >> 3);
     }
 
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const
