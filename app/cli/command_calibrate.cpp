@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "app/cli/model_options.h"
+#include "app/cli/text_options.h"
+#include "app/cli/text_table.h"
+#include "core/base/text.h"
+#include "core/eval/format.h"
+
+namespace lqer::cli {
+
+namespace {
+
+using Align = TextTable::Align;
+
+struct CalibrateOptions {
+    ModelOptions model;
+    TextOptions text{"calibration"};
+    CalibrationOptions calibration;
+    bool diagonalOnly = false;
+};
+
+double median(VectorF64 values)
+{
+    std::sort(values.begin(), values.end());
+    return values.size() ? values[values.size() / 2] : 0;
+}
+
+int calibrateModel(Session &session, const CalibrateOptions &options)
+{
+    const Opened opened = options.model.openWithProject(session);
+    CalibrationOptions calibration = options.calibration;
+    calibration.autocorrelation = !options.diagonalOnly;
+    const std::shared_ptr<const TokenWindows> windows = options.text.windows(session, *opened.model);
+    const std::shared_ptr<const CalibrationResult> result =
+        session.engine().calibrate(*opened.model, *opened.project, *windows, calibration, session.context());
+    opened.project->save();
+
+    TextTable table({{"activation site", Align::Left}, {"channels"}, {"tokens"}, {"median", Align::Right, "RMS of a channel"},
+                     {"largest", Align::Right, "RMS of a channel"}, {"ratio", Align::Right, "RMS of a channel"}});
+    Json sites = Json::array();
+    for (const ActivationSite &site : opened.model->transformer().activationSites()) {
+        const auto found = result->stats->sites.find(site.name);
+        if (found == result->stats->sites.end())
+            continue;
+        const VectorF64 rms = found->second.diagonalScale();
+        const double middle = median(rms), largest = rms.maxCoeff();
+        table.addRow({escaped(site.name), std::to_string(site.features), std::to_string(found->second.tokens), fmt::format("{:.4g}", middle),
+                      fmt::format("{:.4g}", largest), middle > 0 ? fmt::format("{:.1f}", largest / middle) : ""});
+        sites.append(Json::object().set("name", site.name).set("channels", site.features).set("tokens", found->second.tokens)
+                         .set("median_rms", middle).set("largest_rms", largest));
+    }
+    const CalibrationStats &stats = *result->stats;
+    session.console().print(fmt::format("{}\n{} {} windows of {} tokens from {} in {}{}\n", table.toString(), result->reused ? "Reused:" : "Calibrated on",
+                                        stats.windows, stats.windowLength, escaped(stats.data), escaped(opened.project->folder()),
+                                        result->reused ? "" : fmt::format(", {}", formatSeconds(result->seconds))));
+    session.console().result("calibrate", Json::object().set("project", opened.project->folder()).set("calibration", stats.key())
+                                              .set("reused", result->reused).set("seconds", result->seconds).set("windows", stats.windows)
+                                              .set("sites", std::move(sites)));
+    return exitOk;
+}
+
+}  // namespace
+
+void addCalibrateCommand(CLI::App &app, Invocation &invocation)
+{
+    CLI::App *command = app.add_subcommand("calibrate", "Collect statistics of every linear layer's input from a text");
+    command->footer("One forward pass gives what all scalings need: mean magnitude (lqer), mean square (diag) and autocorrelation (exact). The statistics\n"
+                    "are kept in the project with where they came from, and are reused by everything that follows. Interrupted, it carries on with the\n"
+                    "layers that are missing.\n\n"
+                    "Examples:\n  lqer calibrate MODEL --text sample.txt --windows 128\n  lqer calibrate MODEL --text docs.jsonl --field content --window 1024");
+    const auto options = std::make_shared<CalibrateOptions>();
+    options->model.addModel(*command);
+    options->model.addProject(*command);
+    options->text.add(*command, 128);
+    command->add_option("--batch", options->calibration.batch, "Windows in a batch: the lqer statistic is the largest of the batches' means")
+        ->capture_default_str()
+        ->type_name("N")
+        ->check(CLI::Range(1, 1 << 20))
+        ->group("Calibration data");
+    command->add_flag("--no-autocorrelation", options->diagonalOnly, "Save the memory and time for it; scaling exact is not possible then")
+        ->group("Calibration data");
+    command->callback([options, &invocation] { invocation.work = [options](Session &session) { return calibrateModel(session, *options); }; });
+}
+
+}  // namespace lqer::cli

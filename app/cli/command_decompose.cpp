@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "app/cli/model_options.h"
+#include "app/cli/recipe_options.h"
+#include "app/cli/text_table.h"
+#include "core/base/text.h"
+#include "core/eval/format.h"
+
+namespace lqer::cli {
+
+namespace {
+
+using Align = TextTable::Align;
+
+struct DecomposeCommand {
+    ModelOptions model;
+    RecipeOptions recipe;
+    DecomposeOptions options;
+    bool leadingOnly = false;
+};
+
+// Share of the error's energy that the `rank` largest singular values hold.
+double leadingShare(const VectorF64 &sigma, double total, Index rank)
+{
+    return total > 0 ? sigma.head(std::min(rank, sigma.size())).squaredNorm() / total : 0;
+}
+
+int decomposeModel(Session &session, const DecomposeCommand &command)
+{
+    const Opened opened = command.model.openWithProject(session);
+    const QuantizationRecipe recipe = command.recipe.recipe(session, *opened.model);
+    DecomposeOptions options = command.options;
+    options.fullSpectrum = !command.leadingOnly;
+    const std::shared_ptr<const DecomposeResult> result = session.engine().decompose(*opened.model, *opened.project, recipe, options, session.context());
+    opened.project->save();
+
+    TextTable table({{"layer", Align::Left}, {"scaling", Align::Left}, {"rank"}, {"as it is", Align::Right, "share of the error in the rank"},
+                     {"shaped", Align::Right, "share of the error in the rank"}, {"plain", Align::Right, "weight error"}, {"corrected", Align::Right, "weight error"},
+                     {"plain", Align::Right, "output error"}, {"corrected", Align::Right, "output error"}});
+    const auto relative = [](double error, double energy) { return energy > 0 ? std::sqrt(std::max(error, 0.0) / energy) : 0.0; };
+    Json layers = Json::array();
+    for (const auto &record : result->layers) {
+        const Index rank = std::min(recipe.planFor(*opened.model->transformer().findLinear(record->key.layer)).rank, record->maxRank);
+        const double asItIs = leadingShare(record->sigmaUnscaled, record->weightError, rank);
+        const double shaped = leadingShare(record->sigma, record->totalEnergy, rank);
+        const double weightPlain = relative(record->weightError, record->weightEnergy);
+        const double weightCorrected = relative(record->correctedWeightError(rank), record->weightEnergy);
+        std::vector<std::string> row{escaped(record->key.layer), std::string(toString(record->key.scaling)), std::to_string(rank), formatPercent(asItIs),
+                                     formatPercent(shaped), formatPercent(weightPlain), formatPercent(weightCorrected)};
+        Json entry = Json::object().set("layer", record->key.layer).set("scaling", toString(record->key.scaling)).set("rank", rank)
+                         .set("max_rank", record->maxRank).set("share_unshaped", asItIs).set("share_shaped", shaped)
+                         .set("weight_error", weightPlain).set("corrected_weight_error", weightCorrected);
+        if (record->outputKnown) {
+            const double outputPlain = relative(record->outputError, record->outputEnergy);
+            const double outputCorrected = relative(record->correctedOutputError(rank), record->outputEnergy);
+            row.insert(row.end(), {formatPercent(outputPlain), formatPercent(outputCorrected)});
+            entry.set("output_error", outputPlain).set("corrected_output_error", outputCorrected);
+        } else {
+            row.insert(row.end(), 2, "-");
+        }
+        table.addRow(std::move(row));
+        layers.append(std::move(entry));
+    }
+    session.console().print((table.isEmpty() ? std::string("The recipe corrects no layer.\n") : table.toString())
+                            + fmt::format("\n{}: {} decompositions computed, {} reused, {}\n", escaped(opened.project->folder()), result->computed,
+                                          result->reused, formatSeconds(result->seconds)));
+    session.console().result("decompose", Json::object().set("project", opened.project->folder()).set("calibration", result->calibration)
+                                              .set("computed", static_cast<std::int64_t>(result->computed))
+                                              .set("reused", static_cast<std::int64_t>(result->reused)).set("seconds", result->seconds)
+                                              .set("layers", std::move(layers)));
+    return exitOk;
+}
+
+}  // namespace
+
+void addDecomposeCommand(CLI::App &app, Invocation &invocation)
+{
+    CLI::App *command = app.add_subcommand("decompose", "Quantize every layer and decompose the error: singular values and the factors A and B");
+    command->footer("The error W - W_q is weighted by the inputs' statistics (`lqer calibrate` first, except for scaling identity). \"Shaped\" says how much of\n"
+                    "the weighted error the first singular values hold: the more, the better a low rank works. Factors are kept up to --max-rank, so\n"
+                    "another rank below that costs nothing later. Interrupted, it carries on at the next layer.\n\n"
+                    "Example:\n  lqer decompose MODEL --recipe qera-exact-mxint4 --max-rank 128");
+    const auto options = std::make_shared<DecomposeCommand>();
+    options->model.addModel(*command);
+    options->model.addProject(*command);
+    options->recipe.add(*command, false);
+    command->add_option("--max-rank", options->options.maxRank, "Keep factors up to this rank (0: all of a small layer, 256 of a large one)")
+        ->type_name("K")
+        ->check(CLI::NonNegativeNumber);
+    command->add_option("--calibration", options->options.calibration, "Key of the statistics to use (default: the latest)")->type_name("KEY");
+    command->add_flag("--leading-only", options->leadingOnly, "Only the leading singular values: faster on large layers");
+    command->callback([options, &invocation] { invocation.work = [options](Session &session) { return decomposeModel(session, *options); }; });
+}
+
+}  // namespace lqer::cli

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "app/cli/report_tables.h"
+#include "app/cli/session.h"
+#include "app/cli/text_table.h"
+#include "core/base/error.h"
+#include "core/base/text.h"
+#include "core/eval/format.h"
+
+namespace lqer::cli {
+
+namespace {
+
+using Align = TextTable::Align;
+using Reports = std::vector<std::shared_ptr<const EvaluationReport>>;
+
+struct ReportCommand {
+    std::string project;
+    std::vector<std::size_t> numbers;
+};
+
+std::string listTable(const Reports &reports)
+{
+    TextTable table({{"no."}, {"made", Align::Left}, {"what", Align::Left}, {"bits"}, {"perplexity"}, {"original"}, {"data", Align::Left}});
+    for (std::size_t i = 0; i < reports.size(); ++i) {
+        const EvaluationReport &report = *reports[i];
+        table.addRow({std::to_string(i + 1), escaped(report.created), escaped(report.title, 60),
+                      report.footprint ? formatBits(report.footprint->stored.withCorrection) : "",
+                      report.perplexity ? formatWithError(report.perplexity->headline(), report.perplexity->standardError) : "",
+                      report.original ? formatPerplexity(report.original->headline()) : "",
+                      report.perplexity ? fmt::format("{}, {} x {}", escaped(report.perplexity->source, 60), report.perplexity->windows, report.perplexity->windowOptions.length) : ""});
+    }
+    return table.toString();
+}
+
+int showReports(Session &session, const ReportCommand &command)
+{
+    const std::shared_ptr<Project> project = session.engine().openProject(command.project);
+    const Reports reports = session.engine().reports(*project);
+    Console &console = session.console();
+    Json chosen = Json::array();
+    if (command.numbers.empty()) {
+        console.print(reports.empty() ? std::string("No reports yet: `lqer run` or `lqer evaluate` makes them.\n")
+                                      : listTable(reports) + fmt::format("\n`lqer report {} NO...` shows one, or several side by side.\n", escaped(command.project)));
+        for (const auto &report : reports)
+            chosen.append(report->toJson());
+    } else {
+        std::vector<NamedReport> named;
+        for (const std::size_t number : command.numbers) {
+            if (number < 1 || number > reports.size())
+                throw Error(ErrorCode::Argument, command.project, "", fmt::format("has reports 1 to {}, not {}", reports.size(), number));
+            named.push_back({fmt::format("{} {}", number, shortReportName(*reports[number - 1])), reports[number - 1]});
+            chosen.append(reports[number - 1]->toJson());
+        }
+        for (const NamedReport &entry : named) {
+            console.print(fmt::format("{}: {}, {}\n", escaped(entry.name), escaped(entry.report->title), escaped(entry.report->created)));
+            if (entry.report->perplexity)
+                console.print(fmt::format("  {}\n", dataLine(*entry.report->perplexity)));
+        }
+        console.print('\n' + layerTable(named) + '\n' + modelTable(named));
+    }
+    console.result("report", Json::object().set("project", command.project).set("reports", std::move(chosen)));
+    return exitOk;
+}
+
+}  // namespace
+
+void addReportCommand(CLI::App &app, Invocation &invocation)
+{
+    CLI::App *command = app.add_subcommand("report", "Show what was measured in a project");
+    command->footer("Examples:\n  lqer report demo.lqer\n  lqer report demo.lqer 1 5\n  lqer report demo.lqer 5 --json");
+    const auto options = std::make_shared<ReportCommand>();
+    command->add_option("project", options->project, "The project's folder")->required()->type_name("PROJECT");
+    command->add_option("numbers", options->numbers, "Numbers of reports to show in full, side by side")->type_name("NO");
+    command->callback([options, &invocation] { invocation.work = [options](Session &session) { return showReports(session, *options); }; });
+}
+
+}  // namespace lqer::cli

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/cli/recipe_options.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "core/quant/quantizer.h"
+
+namespace lqer::cli {
+
+bool isRecipeFile(const std::string &name)
+{
+    std::error_code error;
+    return name.ends_with(".json") || name.find('/') != std::string::npos || std::filesystem::exists(name, error);
+}
+
+QuantizationRecipe findRecipe(const std::string &name)
+{
+    return isRecipeFile(name) ? QuantizationRecipe::read(name) : findRecipePreset(name);
+}
+
+void RecipeOptions::add(CLI::App &command, bool severalWeights)
+{
+    const std::string group = "Recipe";
+    command.add_option("--recipe,-r", m_recipe, "Recipe file (JSON) or a preset that `lqer recipes` lists (default: l2qer-w4a8)")
+        ->type_name("RECIPE")
+        ->group(group);
+    CLI::Option *weights = command.add_option("--weights", m_weights,
+                                              severalWeights ? "Formats for the weights in place of the recipe's, one run each: mxint4,mxint3,mxint2"
+                                                             : "Format for the weights in place of the recipe's (`lqer formats`)");
+    weights->type_name("FORMAT")->group(group);
+    if (!severalWeights)
+        weights->expected(1);
+    command.add_option("--activations", m_activations, "Format for the layers' inputs in place of the recipe's")->type_name("FORMAT")->group(group);
+    command.add_option("--scaling", m_scaling, "identity, lqer, diag or exact in place of the recipe's")->type_name("NAME")->group(group);
+    command.add_option("--rank", m_rank, "Rank of every correction in place of the recipe's")->type_name("K")->group(group);
+}
+
+bool RecipeOptions::isStated() const
+{
+    return !m_recipe.empty() || !m_weights.empty() || !m_activations.empty() || !m_scaling.empty() || m_rank;
+}
+
+std::vector<QuantizationRecipe> RecipeOptions::recipes(Session &session, const LoadedModel &model) const
+{
+    const bool preset = m_recipe.empty() || !isRecipeFile(m_recipe);
+    QuantizationRecipe base = m_recipe.empty() ? defaultRecipe() : findRecipe(m_recipe);
+    if (base.name.empty())
+        base.name = std::filesystem::path(m_recipe).stem().string();
+    if (!m_activations.empty()) {
+        base.defaults.activation = FormatSpec::parse(m_activations);
+        base.name += fmt::format(", activations {}", shortName(*base.defaults.activation));
+    }
+    if (!m_scaling.empty()) {
+        base.defaults.scaling = scalingFromString(m_scaling);
+        base.name += fmt::format(", {}", toString(*base.defaults.scaling));
+    }
+    if (m_rank) {
+        base.defaults.rank = *m_rank;
+        base.name += fmt::format(", rank {}", *m_rank);
+    } else if (preset) {
+        const QuantizationRecipe lowered = withSensibleRanks(base, model.transformer().linearSites());
+        if (lowered != base) {
+            Index least = base.defaults.rank.value_or(0);
+            for (const auto &[layer, settings] : lowered.layers)
+                least = std::min(least, settings.rank.value_or(least));
+            session.console().note(fmt::format("Rank {} is lowered to as little as {} for {} small layers, where A and B would outweigh half of W "
+                                               "(--rank sets it for all)", base.defaults.rank.value_or(0), least, lowered.layers.size() - base.layers.size()));
+        }
+        base = lowered;
+    }
+
+    // "mxint4,nf4" is two formats, but "mxint:width=4,block_size=32" is one: a part with "=" in it and no ":" continues the last one.
+    std::vector<std::string> formats;
+    for (const std::string &entry : m_weights) {
+        std::size_t begin = 0;
+        while (begin <= entry.size()) {
+            const std::size_t end = std::min(entry.find(',', begin), entry.size());
+            const std::string part = entry.substr(begin, end - begin);
+            if (begin > 0 && part.find('=') != std::string::npos && part.find(':') == std::string::npos)
+                formats.back() += "," + part;
+            else
+                formats.push_back(part);
+            begin = end + 1;
+        }
+    }
+    if (formats.empty())
+        return {base};
+    std::vector<QuantizationRecipe> recipes;
+    for (const std::string &format : formats) {
+        recipes.push_back(base);
+        recipes.back().defaults.weight = FormatSpec::parse(format);
+        recipes.back().name += fmt::format(", weights {}", shortName(*recipes.back().defaults.weight));
+    }
+    return recipes;
+}
+
+}  // namespace lqer::cli

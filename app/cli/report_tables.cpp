@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/cli/report_tables.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "app/cli/text_table.h"
+#include "core/base/text.h"
+#include "core/eval/format.h"
+
+namespace lqer::cli {
+
+namespace {
+
+using Align = TextTable::Align;
+
+struct ModelError {
+    double weight = 0;
+    std::optional<double> output;
+};
+
+// Relative errors of all layers together: sqrt(sum of errors / sum of energies).
+ModelError modelError(const std::vector<LayerError> &layers)
+{
+    double weightError = 0, weightEnergy = 0, outputError = 0, outputEnergy = 0;
+    bool known = !layers.empty();
+    for (const LayerError &layer : layers) {
+        weightError += layer.correctedWeightError;
+        weightEnergy += layer.weightEnergy;
+        outputError += layer.correctedOutputError;
+        outputEnergy += layer.outputEnergy;
+        known = known && layer.outputKnown;
+    }
+    ModelError error;
+    error.weight = weightEnergy > 0 ? std::sqrt(weightError / weightEnergy) : 0;
+    if (known)
+        error.output = outputEnergy > 0 ? std::sqrt(outputError / outputEnergy) : 0;
+    return error;
+}
+
+// Perplexity and its standard error. Reports of one text differ by much less than that error says: their tokens are the same, so the
+// perplexity keeps its digits. A word perplexity has no error stated.
+std::pair<std::string, std::string> perplexityCells(const PerplexityReport &report)
+{
+    const bool words = report.headline() != report.perplexity;
+    return {formatPerplexity(report.headline()), words || report.standardError <= 0 ? "" : fmt::format("±{:.2g}", report.standardError)};
+}
+
+// "model.layers.3.mlp.up_proj" -> "3.mlp.up_proj": what comes before the first number says nothing.
+std::string shortLayerName(const std::string &name)
+{
+    const std::size_t digit = name.find_first_of("0123456789");
+    return escaped(digit == std::string::npos || digit == 0 || name[digit - 1] != '.' ? name : name.substr(digit), 60);
+}
+
+const LayerFootprint *findFootprint(const EvaluationReport &report, const std::string &layer)
+{
+    if (!report.footprint)
+        return nullptr;
+    for (const LayerFootprint &footprint : report.footprint->layers)
+        if (footprint.layer == layer)
+            return &footprint;
+    return nullptr;
+}
+
+}  // namespace
+
+std::string modelTable(const std::vector<NamedReport> &reports)
+{
+    bool divergence = false;
+    for (const NamedReport &named : reports)
+        divergence = divergence || named.report->divergence;
+    std::vector<TextTable::Column> columns = {{"model", Align::Left},
+                                              {"W", Align::Right, "bits per weight"},
+                                              {"W + A B", Align::Right, "bits per weight"},
+                                              {"size"},
+                                              {"weight", Align::Right, "relative error"},
+                                              {"output", Align::Right, "relative error"},
+                                              {"perplexity"},
+                                              {"", Align::Left},
+                                              {"increase"}};
+    if (divergence) {
+        columns.push_back({"KL divergence"});
+        columns.push_back({"same top-1"});
+    }
+    TextTable table(columns);
+    const auto reference = std::find_if(reports.begin(), reports.end(), [](const NamedReport &named) { return named.report->original && named.report->footprint; });
+    if (reference != reports.end()) {
+        const EvaluationReport &report = *reference->report;
+        const Footprint &footprint = *report.footprint;
+        double bits = 0;
+        for (const LayerFootprint &layer : footprint.layers)
+            bits += 8.0 * static_cast<double>(layer.originalBytes);
+        table.addRow({"original", formatBits(footprint.linearWeights > 0 ? bits / static_cast<double>(footprint.linearWeights) : 0), "",
+                      formatBytes(static_cast<double>(footprint.originalBytes)), "", "",
+                      perplexityCells(*report.original).first, perplexityCells(*report.original).second});
+    }
+    for (const NamedReport &named : reports) {
+        const EvaluationReport &report = *named.report;
+        std::vector<std::string> row{escaped(named.name, 40)};
+        if (report.footprint) {
+            const AverageBits &bits = report.footprint->stored;
+            row.insert(row.end(), {formatBits(bits.weights), bits.withCorrection > bits.weights ? formatBits(bits.withCorrection) : "",
+                                   formatBytes(static_cast<double>(report.footprint->bytes))});
+        } else {
+            row.insert(row.end(), 3, "");
+        }
+        if (report.layers.empty()) {
+            row.insert(row.end(), 2, "");
+        } else {
+            const ModelError error = modelError(report.layers);
+            row.insert(row.end(), {formatPercent(error.weight), error.output ? formatPercent(*error.output) : "-"});
+        }
+        const auto [perplexity, error] = report.perplexity ? perplexityCells(*report.perplexity) : std::pair<std::string, std::string>();
+        row.push_back(perplexity);
+        row.push_back(error);
+        row.push_back(report.perplexity && report.original
+                          ? fmt::format("{:+.2f} %", 100 * (report.perplexity->headline() / report.original->headline() - 1))
+                          : "");
+        if (report.divergence) {
+            row.push_back(formatWithError(report.divergence->kl.mean, report.divergence->kl.standardError));
+            row.push_back(formatPercent(report.divergence->topAgreement.mean));
+        }
+        table.addRow(std::move(row));
+    }
+    return table.toString();
+}
+
+std::string layerTable(const std::vector<NamedReport> &reports)
+{
+    if (reports.empty() || reports.front().report->layers.empty())
+        return {};
+    std::vector<TextTable::Column> columns = {{"layer", Align::Left}, {"rank"}, {"W", Align::Right, "bits"}, {"+ A B", Align::Right, "bits"}};
+    for (const char *group : {"weight error, %", "output error, %"})
+        for (const NamedReport &named : reports)
+            columns.push_back({escaped(named.name, 20), Align::Right, group});
+    TextTable table(columns);
+    for (std::size_t l = 0; l < reports.front().report->layers.size(); ++l) {
+        const std::string &name = reports.front().report->layers[l].layer;
+        std::optional<LayerFootprint> widest;
+        for (const NamedReport &named : reports)
+            if (const LayerFootprint *footprint = findFootprint(*named.report, name); footprint && (!widest || footprint->rank > widest->rank))
+                widest = *footprint;
+        std::vector<std::string> row{shortLayerName(name)};
+        if (widest)
+            row.insert(row.end(), {std::to_string(widest->rank), formatBits(widest->stored.weights), formatBits(widest->stored.withCorrection)});
+        else
+            row.insert(row.end(), 3, "");
+        std::vector<std::string> outputs;
+        for (const NamedReport &named : reports) {
+            const auto &layers = named.report->layers;
+            const auto found = std::find_if(layers.begin(), layers.end(), [&](const LayerError &error) { return error.layer == name; });
+            row.push_back(found == layers.end() ? "" : fmt::format("{:.2f}", 100 * found->relativeCorrectedWeightError()));
+            outputs.push_back(found == layers.end() || !found->outputKnown ? "-" : fmt::format("{:.2f}", 100 * found->relativeCorrectedOutputError()));
+        }
+        row.insert(row.end(), outputs.begin(), outputs.end());
+        table.addRow(std::move(row));
+    }
+    return table.toString();
+}
+
+std::string dataLine(const PerplexityReport &report)
+{
+    return fmt::format("{}: {} windows of {} tokens, {} scored, convention {}", escaped(report.source), report.windows, report.windowOptions.length,
+                       report.tokens, toString(report.windowOptions.convention));
+}
+
+std::string shortReportName(const EvaluationReport &report)
+{
+    if (!report.recipe)
+        return "original";
+    bool corrected = false;
+    if (report.footprint)
+        corrected = std::any_of(report.footprint->layers.begin(), report.footprint->layers.end(), [](const LayerFootprint &layer) { return layer.rank > 0; });
+    if (!corrected)
+        return "plain";
+    const LayerSettings &defaults = report.recipe->defaults;
+    const auto otherScaling = [&](const LayerSettings &settings) { return settings.scaling && settings.scaling != defaults.scaling; };
+    const bool uniform = std::none_of(report.recipe->rules.begin(), report.recipe->rules.end(), [&](const RecipeRule &rule) { return otherScaling(rule.settings); })
+                         && std::none_of(report.recipe->layers.begin(), report.recipe->layers.end(), [&](const auto &layer) { return otherScaling(layer.second); });
+    return uniform ? std::string(toString(defaults.scaling.value_or(ScalingKind::Identity))) : report.recipe->name;
+}
+
+}  // namespace lqer::cli
