@@ -16,6 +16,7 @@ public:
     {
         const std::lock_guard lock(m_mutex);
         m_stage = std::move(stage);
+        m_detail.clear();
         m_done.store(0, std::memory_order_relaxed);
         m_total.store(total, std::memory_order_relaxed);
     }
