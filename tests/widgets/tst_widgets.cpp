@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <QAbstractItemModelTester>
+#include <QComboBox>
+#include <QSignalSpy>
+#include <QTest>
+#include <QThread>
+
+#include <cmath>
+#include <limits>
+
+#include "core/base/error.h"
+#include "core/quant/quantizer.h"
+#include "widgets/controls/format_editor.h"
+#include "widgets/models/layer_model.h"
+#include "widgets/plots/model_map.h"
+#include "widgets/session/job_bridge.h"
+#include "widgets/session/recipe_edit.h"
+#include "widgets/text/glossary.h"
+#include "widgets/text/number_text.h"
+#include "widgets/theme/theme.h"
+
+using namespace lqer;
+
+namespace {
+
+std::vector<LinearSite> sites()
+{
+    std::vector<LinearSite> made;
+    for (int block = 0; block < 3; ++block) {
+        for (const auto &[role, name] : {std::pair{LinearRole::Query, "q_proj"}, std::pair{LinearRole::Up, "up_proj"}}) {
+            LinearSite site;
+            site.name = "model.layers." + std::to_string(block) + ".x." + name;
+            site.layer = block;
+            site.role = role;
+            site.in = 32;
+            site.out = role == LinearRole::Up ? 64 : 32;
+            made.push_back(site);
+        }
+    }
+    return made;
+}
+
+std::shared_ptr<LayerTable> table(double factor)
+{
+    auto made = std::make_shared<LayerTable>();
+    double error = 1;
+    for (const LinearSite &site : sites()) {
+        LayerRow row;
+        row.site = site;
+        row.plan.rank = 4;
+        row.ready = true;
+        LayerError one;
+        one.layer = site.name;
+        one.weightEnergy = 100;
+        one.weightError = error;
+        one.outputKnown = true;
+        one.outputEnergy = 100;
+        one.outputError = error * 2;
+        one.correctedOutputError = error * factor;
+        row.error = one;
+        row.footprint.stored.withCorrection = 4.25;
+        made->rows.push_back(row);
+        error += 1;
+    }
+    return made;
+}
+
+double contrast(const QColor &a, const QColor &b)
+{
+    const auto luminance = [](const QColor &color) {
+        const auto linear = [](double c) { return c <= 0.03928 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4); };
+        return 0.2126 * linear(color.redF()) + 0.7152 * linear(color.greenF()) + 0.0722 * linear(color.blueF());
+    };
+    const double high = std::max(luminance(a), luminance(b));
+    const double low = std::min(luminance(a), luminance(b));
+    return (high + 0.05) / (low + 0.05);
+}
+
+}  // namespace
+
+class TestWidgets : public QObject {
+    Q_OBJECT
+
+private slots:
+    void layerModelKeepsTheRulesOfModels_data();
+    void layerModelKeepsTheRulesOfModels();
+    void sharesOfTheErrorSumToOne();
+    void layersAreFilteredByTextAndRole();
+    void clicksAndKeysSelectInTheModelMap();
+    void theMapHasRoomForMissingCells();
+    void aWiderEditWinsOverEarlierOnes();
+    void aBadPatternIsAnError();
+    void everyFormatCanBeChosenAndShown();
+    void deliveriesArriveOnThisThreadAndOnlyFromTheNewestJob();
+    void failuresCrossAsText();
+    void numbersHaveUnits_data();
+    void numbersHaveUnits();
+    void textIsReadableInBothThemes();
+    void everyTermIsExplained();
+};
+
+void TestWidgets::layerModelKeepsTheRulesOfModels_data()
+{
+    QTest::addColumn<int>("grouping");
+    QTest::newRow("flat") << static_cast<int>(LayerModel::Grouping::None);
+    QTest::newRow("block") << static_cast<int>(LayerModel::Grouping::Block);
+    QTest::newRow("role") << static_cast<int>(LayerModel::Grouping::Role);
+}
+
+void TestWidgets::layerModelKeepsTheRulesOfModels()
+{
+    QFETCH(int, grouping);
+    LayerModel model;
+    LayerFilter filter;
+    filter.setSourceModel(&model);
+    QAbstractItemModelTester tester(&model, QAbstractItemModelTester::FailureReportingMode::QtTest);
+    QAbstractItemModelTester filterTester(&filter, QAbstractItemModelTester::FailureReportingMode::QtTest);
+    model.setGrouping(static_cast<LayerModel::Grouping>(grouping));
+    model.setTable(table(0.5));
+    model.setTable(table(0.25));
+    filter.setText(QStringLiteral("layers.1"));
+    filter.setText({});
+    for (const LinearSite &site : sites()) {
+        const QModelIndex index = model.indexOf(site.name);
+        QVERIFY(index.isValid());
+        QCOMPARE(index.data(LayerModel::NameRole).toString().toStdString(), site.name);
+    }
+    model.setTable(nullptr);
+    QCOMPARE(model.rowCount(), 0);
+}
+
+void TestWidgets::sharesOfTheErrorSumToOne()
+{
+    const auto made = table(0.5);
+    double sum = 0;
+    for (const LayerRow &row : made->rows)
+        sum += valueOf(LayerMetric::ErrorShare, row, *made);
+    QVERIFY(std::abs(sum - 1) < 1e-12);
+}
+
+void TestWidgets::layersAreFilteredByTextAndRole()
+{
+    LayerModel model;
+    LayerFilter filter;
+    filter.setSourceModel(&model);
+    model.setTable(table(0.5));
+    const auto leaves = [&] {
+        int count = 0;
+        for (int group = 0; group < filter.rowCount(); ++group)
+            count += filter.rowCount(filter.index(group, 0));
+        return count;
+    };
+    QCOMPARE(leaves(), 6);
+    filter.setText(QStringLiteral("LAYERS.2"));
+    QCOMPARE(leaves(), 2);
+    filter.setRole(QStringLiteral("up"));
+    QCOMPARE(leaves(), 1);
+    filter.setText({});
+    QCOMPARE(leaves(), 3);
+}
+
+void TestWidgets::clicksAndKeysSelectInTheModelMap()
+{
+    ModelMap map;
+    map.resize(400, 300);
+    map.setAxes({QStringLiteral("0"), QStringLiteral("1")}, {QStringLiteral("q"), QStringLiteral("up")});
+    map.setCells({{0, 0, 1, {}, {}}, {0, 1, 2, {}, {}}, {1, 0, 3, {}, {}}, {1, 1, 4, {}, {}}});
+    map.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&map));
+    QSignalSpy changed(&map, &ModelMap::selectionChanged);
+    QTest::mouseClick(&map, Qt::LeftButton, Qt::NoModifier, map.cellRect(1, 0).center().toPoint());
+    QCOMPARE(map.selection(), std::vector<int>{2});
+    QTest::mouseClick(&map, Qt::LeftButton, Qt::ControlModifier, map.cellRect(0, 1).center().toPoint());
+    QCOMPARE(map.selection(), (std::vector<int>{2, 1}));
+    QTest::mouseClick(&map, Qt::LeftButton, Qt::NoModifier, map.cellRect(0, 0).center().toPoint());
+    QTest::mouseClick(&map, Qt::LeftButton, Qt::ShiftModifier, map.cellRect(1, 1).center().toPoint());
+    QCOMPARE(map.selection().size(), std::size_t(4));
+    QTest::mouseClick(&map, Qt::LeftButton, Qt::NoModifier, map.cellRect(0, 0).center().toPoint());
+    QTest::keyClick(&map, Qt::Key_Right);
+    QCOMPARE(map.selection(), std::vector<int>{1});
+    QTest::keyClick(&map, Qt::Key_Down);
+    QCOMPARE(map.selection(), std::vector<int>{3});
+    QTest::keyClick(&map, Qt::Key_Down);
+    QCOMPARE(map.selection(), std::vector<int>{3});
+    QVERIFY(changed.size() >= 6);
+}
+
+void TestWidgets::theMapHasRoomForMissingCells()
+{
+    ModelMap map;
+    map.resize(300, 200);
+    map.setAxes({QStringLiteral("0")}, {QStringLiteral("q"), QStringLiteral("up")});
+    map.setCells({{0, 1, std::numeric_limits<double>::quiet_NaN(), QStringLiteral("?"), {}}});
+    QCOMPARE(map.cellAt(0, 0), -1);
+    QCOMPARE(map.cellAt(0, 1), 0);
+    QVERIFY(!map.grab().isNull());
+}
+
+void TestWidgets::aWiderEditWinsOverEarlierOnes()
+{
+    const auto all = sites();
+    QuantizationRecipe recipe;
+    LayerSettings rank8;
+    rank8.rank = 8;
+    LayerSettings rank16;
+    rank16.rank = 16;
+    LayerSettings exact;
+    exact.scaling = ScalingKind::Exact;
+    RecipeTarget one;
+    one.layers = {all[1].name};
+    recipe = withSettings(recipe, one, rank8, all);
+    recipe = withSettings(recipe, one, exact, all);
+    QCOMPARE(recipe.planFor(all[1]).rank, Index(8));
+    QCOMPARE(recipe.planFor(all[3]).rank, Index(0));
+    RecipeTarget role;
+    role.kind = RecipeTarget::Kind::Role;
+    role.role = LinearRole::Up;
+    recipe = withSettings(recipe, role, rank16, all);
+    QCOMPARE(recipe.planFor(all[1]).rank, Index(16));
+    QCOMPARE(recipe.planFor(all[3]).rank, Index(16));
+    QCOMPARE(recipe.planFor(all[0]).rank, Index(0));
+    QVERIFY(recipe.planFor(all[1]).scaling == ScalingKind::Exact);  // what the wider edit does not state stays
+    RecipeTarget block;
+    block.kind = RecipeTarget::Kind::Block;
+    block.block = 0;
+    recipe = withSettings(recipe, block, rank8, all);
+    QCOMPARE(recipe.planFor(all[0]).rank, Index(8));
+    QCOMPARE(recipe.planFor(all[1]).rank, Index(8));
+    QCOMPARE(recipe.planFor(all[3]).rank, Index(16));
+    RecipeTarget everything;
+    everything.kind = RecipeTarget::Kind::All;
+    recipe = withSettings(recipe, everything, rank16, all);
+    for (const LinearSite &site : all)
+        QCOMPARE(recipe.planFor(site).rank, Index(16));
+    QVERIFY(recipe.rules.empty());
+}
+
+void TestWidgets::aBadPatternIsAnError()
+{
+    RecipeTarget pattern;
+    pattern.kind = RecipeTarget::Kind::Pattern;
+    pattern.pattern = "(";
+    LayerSettings settings;
+    settings.rank = 1;
+    QVERIFY_EXCEPTION_THROWN(withSettings({}, pattern, settings, sites()), Error);
+}
+
+void TestWidgets::everyFormatCanBeChosenAndShown()
+{
+    FormatEditor editor;
+    QSignalSpy chosen(&editor, &FormatEditor::formatChosen);
+    for (const FormatInfo &info : formats()) {
+        for (const auto &[name, spec] : info.presets) {
+            editor.setFormat(spec);
+            QCOMPARE(editor.findChild<QComboBox *>()->currentText().toStdString(), name);
+            QVERIFY(editor.format() == spec);
+        }
+    }
+    QCOMPARE(chosen.size(), 0);
+}
+
+void TestWidgets::deliveriesArriveOnThisThreadAndOnlyFromTheNewestJob()
+{
+    ThreadPool pool(1);
+    JobBridge bridge(pool);
+    std::vector<int> delivered;
+    QThread *deliveredOn = nullptr;
+    for (int i = 0; i < 5; ++i)
+        bridge.start(JobLane::Interactive, QStringLiteral("drag"), QStringLiteral("drag"), [&, i](const TaskContext &context) -> JobBridge::Delivery {
+            context.checkStop();
+            return [&, i] {
+                delivered.push_back(i);
+                deliveredOn = QThread::currentThread();
+            };
+        });
+    bridge.finishAll();
+    QVERIFY(!delivered.empty());
+    QCOMPARE(delivered.back(), 4);
+    QCOMPARE(deliveredOn, QThread::currentThread());
+    QVERIFY(bridge.active().empty());
+}
+
+void TestWidgets::failuresCrossAsText()
+{
+    ThreadPool pool(1);
+    JobBridge bridge(pool);
+    QSignalSpy failed(&bridge, &JobBridge::failed);
+    bridge.start(JobLane::Batch, QStringLiteral("x"), QStringLiteral("Reading"), [](const TaskContext &) -> JobBridge::Delivery { throw Error(ErrorCode::Format, "file.x", "byte 3", "is broken"); });
+    bridge.finishAll();
+    QCOMPARE(failed.size(), 1);
+    QCOMPARE(failed.front().at(1).toString(), QStringLiteral("file.x, byte 3: is broken"));
+}
+
+void TestWidgets::numbersHaveUnits_data()
+{
+    QTest::addColumn<QString>("made");
+    QTest::addColumn<QString>("expected");
+    QTest::newRow("number") << numberText(0.012345) << QStringLiteral("0.0123");
+    QTest::newRow("large number") << numberText(1234.5) << QStringLiteral("1234");
+    QTest::newRow("unknown") << numberText(std::numeric_limits<double>::quiet_NaN()) << QStringLiteral("\u2013");
+    QTest::newRow("percent") << percentText(0.1234) << QStringLiteral("12.3\u00a0%");
+    QTest::newRow("parameters") << shortCountText(1.32e6) << QStringLiteral("1.32 M");
+    QTest::newRow("duration") << durationText(200) << QStringLiteral("3 min 20 s");
+    QTest::newRow("hours") << durationText(7500) << QStringLiteral("2 h 05 min");
+    QTest::newRow("perplexity") << perplexityText(5.6711, 0.031) << QStringLiteral("5.671 \u00b1 0.031");
+    QTest::newRow("unsafe") << safeText("a\x1b[31mb") << QStringLiteral("a\\u001b[31mb");
+}
+
+void TestWidgets::numbersHaveUnits()
+{
+    QFETCH(QString, made);
+    QFETCH(QString, expected);
+    QCOMPARE(made, expected);
+}
+
+void TestWidgets::textIsReadableInBothThemes()
+{
+    for (const ThemeMode mode : {ThemeMode::Light, ThemeMode::Dark}) {
+        applyTheme(*qApp, mode);
+        const Theme &t = theme();
+        for (const QColor &background : {t.window, t.panel, t.base, t.alternate}) {
+            QVERIFY(contrast(t.text, background) >= 4.5);
+            QVERIFY(contrast(t.mutedText, background) >= 4.5);
+            QVERIFY(contrast(t.error, background) >= 4.5);
+        }
+        QVERIFY(contrast(t.accentText, t.accent) >= 4.5);
+        for (const QColor &series : t.series)
+            QVERIFY2(contrast(series, t.base) >= 3, qPrintable(series.name()));
+        for (int i = 0; i <= 20; ++i)
+            QVERIFY(contrast(t.textOn(t.sequential(i / 20.0)), t.sequential(i / 20.0)) >= 3.5);
+    }
+    applyTheme(*qApp, ThemeMode::Light);
+}
+
+void TestWidgets::everyTermIsExplained()
+{
+    for (int term = 0; term <= static_cast<int>(Term::BlockSize); ++term) {
+        QVERIFY2(meaningOf(static_cast<Term>(term)).size() > 20, qPrintable(QString::number(term)));
+        QVERIFY(!titleOf(static_cast<Term>(term)).isEmpty());
+    }
+}
+
+QTEST_MAIN(TestWidgets)
+#include "tst_widgets.moc"
