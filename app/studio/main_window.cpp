@@ -83,6 +83,7 @@ MainWindow::MainWindow(std::shared_ptr<Engine> engine, const QString &workFolder
         preferences::setOpenProject(m_session->projectFolder());
         updateRecent();
         m_welcome->setStatus({});
+        showDocks(true);
         updateForSession();
         m_spectrum->setFocus();
         if (std::exchange(m_runWhenOpened, false) && (m_session->calibration().isEmpty() || m_session->reports().empty()))
@@ -95,7 +96,11 @@ MainWindow::MainWindow(std::shared_ptr<Engine> engine, const QString &workFolder
         if (m_session->isOpen())
             QMessageBox::warning(this, tr("Open"), text);
     });
-    connect(m_session.get(), &Session::closed, this, &MainWindow::updateForSession);
+    connect(m_session.get(), &Session::closed, this, [this] {
+        m_openState = saveState();
+        showDocks(false);
+        updateForSession();
+    });
     connect(m_session.get(), &Session::recipeChanged, this, &MainWindow::updateForSession);
     connect(m_session.get(), &Session::tableChanged, this, &MainWindow::updateStatus);
     connect(m_session.get(), &Session::message, this, [this](const QString &text) {
@@ -104,12 +109,14 @@ MainWindow::MainWindow(std::shared_ptr<Engine> engine, const QString &workFolder
     });
     connect(&m_session->jobs(), &JobBridge::progressed, this, &MainWindow::updateStatus);
     updateRecent();
-    updateForSession();
     resize(1280, 800);
     resetLayout();
     m_defaultState = saveState();
     restoreGeometry(preferences::geometry());
     restoreState(preferences::windowState());
+    m_openState = saveState();
+    showDocks(false);
+    updateForSession();
 }
 
 MainWindow::~MainWindow() = default;
@@ -134,6 +141,16 @@ void MainWindow::makeDocks()
     dock(tr("Layers"), "layers", m_layers, Qt::BottomDockWidgetArea);
     dock(tr("Runs"), "runs", m_runs, Qt::BottomDockWidgetArea);
     dock(tr("Log"), "log", m_log, Qt::BottomDockWidgetArea);
+}
+
+void MainWindow::showDocks(bool shown)
+{
+    if (shown) {
+        restoreState(m_openState);
+        return;
+    }
+    for (QDockWidget *dock : m_docks)
+        dock->hide();
 }
 
 void MainWindow::resetLayout()
@@ -278,8 +295,6 @@ void MainWindow::updateForSession()
 {
     const bool open = m_session->isOpen();
     m_pages->setCurrentIndex(open ? 1 : 0);
-    for (QDockWidget *dock : m_docks)
-        dock->setEnabled(open || dock->objectName() == QLatin1String("log"));
     for (QAction *action : m_needOpen)
         action->setEnabled(open);
     if (open) {
@@ -310,7 +325,7 @@ void MainWindow::updateForSession()
 
 void MainWindow::updateStatus()
 {
-    m_memory->setText(bytesText(static_cast<double>(residentMemory())));
+    m_memory->setText(tr("memory %1").arg(bytesText(static_cast<double>(residentMemory()))));
     const auto active = m_session->jobs().active();
     m_progress->setVisible(!active.empty());
     m_job->setVisible(!active.empty());
@@ -326,7 +341,7 @@ void MainWindow::updateStatus()
         action->setEnabled(m_session->isOpen() && !m_session->isRunning());
     if (m_session->isOpen() && m_session->table()) {
         const Footprint &whole = m_session->table()->footprint;
-        m_total->setText(tr("%1, %2 of %3").arg(bitsText(whole.stored.withCorrection), bytesText(static_cast<double>(whole.bytes)), bytesText(static_cast<double>(whole.originalBytes))));
+        m_total->setText(tr("%1 per weight, %2 of %3").arg(bitsText(whole.stored.withCorrection), bytesText(static_cast<double>(whole.bytes)), bytesText(static_cast<double>(whole.originalBytes))));
         m_total->setToolTip(meaningOf(Term::BitsPerWeight) + QLatin1Char('\n') + meaningOf(Term::Footprint));
     } else {
         m_total->clear();
@@ -411,8 +426,8 @@ void MainWindow::closeEvent(QCloseEvent *event)
             return;
         }
     }
-    preferences::setWindow(saveGeometry(), saveState());
     m_session->close();
+    preferences::setWindow(saveGeometry(), m_openState);
     preferences::setOpenProject({});
     event->accept();
 }

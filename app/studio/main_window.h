@@ -58,6 +58,7 @@ private:
     void makeDocks();
     void makeActions();
     void makeStatusBar();
+    void showDocks(bool shown);
     void resetLayout();
     void updateForSession();
     void updateRecent();
@@ -90,6 +91,7 @@ private:
     QLabel *m_job;
     QProgressBar *m_progress;
     QByteArray m_defaultState;
+    QByteArray m_openState;  // of the docks while a checkpoint is open; the welcome page stands alone
 };
 
 }  // namespace lqer

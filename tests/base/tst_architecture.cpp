@@ -213,10 +213,8 @@ void TestArchitecture::coreKnowsNoScreen()
 void TestArchitecture::widgetsKnowNeitherFilesNorArchitectures()
 {
     std::vector<std::string> faults;
-    // AtomicFile is the only writer of files that there is, for saved pictures too.
     for (const Include &include : includesIn({"widgets"}))
-        if ((include.target.starts_with("core/io/") && include.target != "core/io/atomic_file.h")
-            || include.target.starts_with("core/model/architectures/"))
+        if (include.target.starts_with("core/io/") || include.target.starts_with("core/model/architectures/"))
             faults.push_back(describe(include));
     failIfAny(faults);
 }

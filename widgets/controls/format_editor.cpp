@@ -3,11 +3,14 @@
 
 #include <QCheckBox>
 #include <QComboBox>
+#include <QCoreApplication>
 #include <QDoubleSpinBox>
 #include <QFormLayout>
+#include <QHBoxLayout>
 #include <QLineEdit>
 #include <QSignalBlocker>
 #include <QSpinBox>
+#include <QToolButton>
 #include <QVBoxLayout>
 
 #include <cmath>
@@ -75,19 +78,31 @@ QString canonical(const FormatSpec &spec)
 
 }  // namespace
 
-FormatEditor::FormatEditor(QWidget *parent) : QWidget(parent), m_picker(new QComboBox(this))
+FormatEditor::FormatEditor(QWidget *parent) : QWidget(parent), m_picker(new QComboBox(this)), m_details(new QToolButton(this))
 {
     auto *layout = new QVBoxLayout(this);
     layout->setContentsMargins(0, 0, 0, 0);
     layout->setSpacing(4);
-    layout->addWidget(m_picker);
+    auto *row = new QHBoxLayout;
+    row->setSpacing(2);
+    row->addWidget(m_picker, 1);
+    row->addWidget(m_details);
+    layout->addLayout(row);
+    m_details->setCheckable(true);
+    m_details->setAutoRaise(true);
+    m_details->setArrowType(Qt::RightArrow);
+    m_details->setToolTip(tr("Parameters of this format"));
+    connect(m_details, &QToolButton::toggled, this, [this](bool unfolded) {
+        m_details->setArrowType(unfolded ? Qt::DownArrow : Qt::RightArrow);
+        m_parameters->setVisible(unfolded);
+    });
     for (const Choice &choice : choices()) {
         m_picker->addItem(choice.label);
         m_picker->setItemData(m_picker->count() - 1, choice.tip, Qt::ToolTipRole);
     }
     m_picker->setToolTip(meaningOf(Term::Format));
     m_picker->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
-    m_picker->setMinimumContentsLength(10);
+    m_picker->setMinimumContentsLength(8);
     setTitle(titleOf(Term::Format));
     setFocusProxy(m_picker);
     connect(m_picker, &QComboBox::activated, this, [this](int index) {
@@ -100,6 +115,7 @@ FormatEditor::FormatEditor(QWidget *parent) : QWidget(parent), m_picker(new QCom
 void FormatEditor::setTitle(const QString &title)
 {
     m_picker->setAccessibleName(title);
+    m_details->setAccessibleName(tr("%1: parameters").arg(title));
 }
 
 void FormatEditor::setFormat(const FormatSpec &spec)
@@ -117,17 +133,13 @@ void FormatEditor::setFormat(const FormatSpec &spec)
     if (m_picker->count() > own)
         m_picker->removeItem(own);
     if (index < 0) {
-        m_picker->addItem(currentLabel());
+        m_picker->addItem(formatText(m_spec));
+        m_picker->setItemData(own, QString::fromStdString(m_spec.toString()), Qt::ToolTipRole);
         index = own;
     }
     m_picker->setCurrentIndex(index);
     if (!sameForm)
         rebuildParameters();
-}
-
-QString FormatEditor::currentLabel() const
-{
-    return formatText(m_spec);
 }
 
 void FormatEditor::choose(const FormatSpec &spec)
@@ -178,7 +190,14 @@ void FormatEditor::rebuildParameters()
             spin->setKeyboardTracking(false);
             connect(spin, &QDoubleSpinBox::valueChanged, this, [set](double chosen) { set(chosen); });
             field = spin;
-        } else if (const auto *name = std::get_if<std::string>(&value)) {
+        } else if (const auto *name = std::get_if<std::string>(&value); name && parameter.choices.empty()) {
+            auto *edit = new QLineEdit(QString::fromStdString(*name), m_parameters);
+            connect(edit, &QLineEdit::editingFinished, this, [edit, set, before = *name] {
+                if (edit->text().toStdString() != before)
+                    set(edit->text().toStdString());
+            });
+            field = edit;
+        } else if (name) {
             auto *box = new QComboBox(m_parameters);
             for (const std::string &choice : parameter.choices)
                 box->addItem(QString::fromStdString(choice));
@@ -187,7 +206,7 @@ void FormatEditor::rebuildParameters()
             field = box;
         } else if (const auto *list = std::get_if<std::vector<std::int64_t>>(&value)) {
             auto *edit = new QLineEdit(listText(*list), m_parameters);
-            connect(edit, &QLineEdit::editingFinished, this, [this, edit, set, before = *list] {
+            connect(edit, &QLineEdit::editingFinished, this, [edit, set, before = *list] {
                 std::vector<std::int64_t> values;
                 bool good = true;
                 for (const QString &part : edit->text().split(QLatin1Char('x'))) {
@@ -195,7 +214,6 @@ void FormatEditor::rebuildParameters()
                     values.push_back(part.trimmed().toLongLong(&whole));
                     good = good && whole;
                 }
-                FormatSpec tried = m_spec;
                 if (good && values != before)
                     set(values);
                 else if (!good)
@@ -211,16 +229,30 @@ void FormatEditor::rebuildParameters()
         if (QWidget *label = form->labelForField(field))
             label->setToolTip(QString::fromStdString(parameter.meaning));
     }
-    m_parameters->setVisible(!info->parameters.empty());
+    m_details->setVisible(!info->parameters.empty());
+    m_parameters->setVisible(m_details->isChecked() && !info->parameters.empty());
 }
 
 QString formatText(const FormatSpec &spec)
 {
     const QString wanted = canonical(spec);
-    for (const Choice &choice : choices())
+    const Choice *nearest = nullptr;
+    std::size_t fewest = 0;
+    for (const Choice &choice : choices()) {
         if (canonical(choice.spec) == wanted)
             return choice.label;
-    return QString::fromStdString(spec.toString());
+        if (choice.spec.name != spec.name)
+            continue;
+        std::size_t differing = 0;
+        if (const FormatInfo *info = findFormat(spec.name))
+            for (const FormatParameter &parameter : info->parameters)
+                differing += valueOf(spec, parameter) != valueOf(choice.spec, parameter);
+        if (!nearest || differing < fewest) {
+            nearest = &choice;
+            fewest = differing;
+        }
+    }
+    return nearest ? QCoreApplication::translate("FormatEditor", "%1, changed").arg(nearest->label) : QString::fromStdString(spec.toString());
 }
 
 }  // namespace lqer

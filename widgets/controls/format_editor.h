@@ -6,11 +6,11 @@
 #include "core/quant/format_spec.h"
 
 class QComboBox;
-class QFormLayout;
+class QToolButton;
 
 namespace lqer {
 
-// Picks a number format and its parameters. Built from the formats' own description, so a new format appears by itself.
+// Picks a number format; its parameters unfold below. Built from the formats' own description, so a new format appears by itself.
 class FormatEditor final : public QWidget {
     Q_OBJECT
 
@@ -28,14 +28,14 @@ signals:
 private:
     void rebuildParameters();
     void choose(const FormatSpec &spec);
-    QString currentLabel() const;
 
     FormatSpec m_spec;
     QComboBox *m_picker;
+    QToolButton *m_details;      // folds the parameters
     QWidget *m_parameters = nullptr;
 };
 
-// "mxint 4 bit, blocks of 32": short enough for a table cell.
+// The preset's name ("mxint4"), or that of the nearest one of the same format ("bfp8, changed"): short enough for a table cell.
 QString formatText(const FormatSpec &spec);
 
 }  // namespace lqer

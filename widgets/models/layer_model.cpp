@@ -297,7 +297,15 @@ QVariant LayerModel::layerData(const LayerRow &row, int column, int role) const
         return {};
     const bool sort = role == SortRole;
     switch (column) {
-    case Layer: return sort ? QVariant(static_cast<qlonglong>(&row - m_table->rows.data())) : QVariant(safeText(row.site.name));
+    case Layer: {
+        if (sort)
+            return static_cast<qlonglong>(&row - m_table->rows.data());
+        // Under its block a layer needs no more than what follows the block's number.
+        const QString name = safeText(row.site.name);
+        const QString number = QStringLiteral(".%1.").arg(row.site.layer);
+        const qsizetype place = m_grouping == Grouping::Block && row.site.layer >= 0 ? name.indexOf(number) : -1;
+        return place >= 0 ? name.mid(place + number.size()) : name;
+    }
     case Role: return roleText(row.site);
     case Shape: return sort ? QVariant(static_cast<qlonglong>(row.site.in * row.site.out)) : QVariant(shapeText(row.site.out, row.site.in));
     case Format: return row.plan.quantize ? formatText(row.plan.formats.weight) : tr("not quantized");

@@ -177,7 +177,9 @@ QVariant CompareModel::data(const QModelIndex &index, int role) const
         if (sort)
             return change;
         // Direction in words and sign, not by colour.
-        return std::isfinite(change) ? QVariant((change < 0 ? tr("better by %1") : change > 0 ? tr("worse by %1") : tr("same")).arg(percentText(std::abs(change)))) : QVariant(none);
+        if (!std::isfinite(change))
+            return none;
+        return change == 0 ? tr("same") : (change < 0 ? tr("better by %1") : tr("worse by %1")).arg(percentText(std::abs(change)));
     default: return {};
     }
 }

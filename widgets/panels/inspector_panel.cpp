@@ -85,6 +85,19 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     layout->addWidget(m_name);
     layout->addWidget(m_about);
 
+    auto *numbers = new QGroupBox(tr("This layer"), m_form);
+    auto *grid = new QFormLayout(numbers);
+    m_plainError = valueLabel(numbers, titleOf(Term::OutputErrorPlain));
+    m_predictedError = valueLabel(numbers, titleOf(Term::OutputErrorCorrected));
+    m_realisedError = valueLabel(numbers, tr("Measured output error"));
+    m_bits = valueLabel(numbers, titleOf(Term::BitsPerWeight));
+    m_bytes = valueLabel(numbers, titleOf(Term::Footprint));
+    addRow(grid, tr("Output error"), m_plainError, meaningOf(Term::OutputErrorPlain));
+    addRow(grid, tr("with correction"), m_predictedError, tr("From the stored spectrum, before A and B are rounded to their format."));
+    addRow(grid, tr("the same, measured"), m_realisedError, tr("With A and B as they will be stored; follows a moment after a change."));
+    addRow(grid, tr("Bits per weight"), m_bits, meaningOf(Term::BitsPerWeight));
+    addRow(grid, tr("Bytes"), m_bytes, tr("Quantized weight, bias and factors as stored."));
+    layout->addWidget(numbers);
     auto *choices = new QGroupBox(tr("Choices"), m_form);
     auto *form = new QFormLayout(choices);
     form->setRowWrapPolicy(QFormLayout::WrapLongRows);
@@ -92,7 +105,7 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     m_target = new QComboBox(choices);
     m_target->setAccessibleName(tr("Apply to"));
     m_target->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
-    m_target->setMinimumContentsLength(12);
+    m_target->setMinimumContentsLength(8);
     m_pattern = new QLineEdit(choices);
     m_pattern->setAccessibleName(tr("Name pattern"));
     m_pattern->setPlaceholderText(QStringLiteral(".*mlp\\.(up|gate)_proj"));
@@ -121,19 +134,6 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     addRow(form, tr("Ac&tivation"), m_activation, meaningOf(Term::ActivationFormat));
     layout->addWidget(choices);
 
-    auto *numbers = new QGroupBox(tr("What they cost and lose"), m_form);
-    auto *grid = new QFormLayout(numbers);
-    m_plainError = valueLabel(numbers, titleOf(Term::OutputErrorPlain));
-    m_predictedError = valueLabel(numbers, titleOf(Term::OutputErrorCorrected));
-    m_realisedError = valueLabel(numbers, tr("Measured output error"));
-    m_bits = valueLabel(numbers, titleOf(Term::BitsPerWeight));
-    m_bytes = valueLabel(numbers, titleOf(Term::Footprint));
-    addRow(grid, tr("Output error, plain"), m_plainError, meaningOf(Term::OutputErrorPlain));
-    addRow(grid, tr("predicted at this rank"), m_predictedError, tr("From the stored spectrum, before A and B are rounded to their format."));
-    addRow(grid, tr("measured"), m_realisedError, tr("With A and B as they will be stored; follows a moment after a change."));
-    addRow(grid, tr("Bits per weight"), m_bits, meaningOf(Term::BitsPerWeight));
-    addRow(grid, tr("Bytes of this layer"), m_bytes, tr("Quantized weight, bias and factors as stored."));
-    layout->addWidget(numbers);
     layout->addStretch(1);
 
     connect(m_target, &QComboBox::currentIndexChanged, this, [this, form](int index) {
@@ -141,6 +141,7 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
         if (QWidget *label = form->labelForField(m_pattern))
             label->setVisible(index == Pattern);
     });
+    emit m_target->currentIndexChanged(Selection);
     connect(m_quantize, &QCheckBox::clicked, this, [this](bool on) {
         LayerSettings settings;
         settings.quantize = on;

@@ -103,7 +103,7 @@ void MapPanel::refresh()
         const QString text = textOf(chosen, value);
         cells.push_back({m_places[i].first, m_places[i].second, value, text, safeText(m_layers[i]) + QLatin1Char('\n') + titleOf(chosen) + QStringLiteral(": ") + text});
     }
-    m_map->setMetric(titleOf(chosen), isLogarithmic(chosen));
+    m_map->setMetric(titleOf(chosen), isLogarithmic(chosen), [chosen](double value) { return textOf(chosen, value); });
     m_map->setCells(std::move(cells));
     m_metric->setToolTip(meaningOf(chosen));
 }

@@ -174,9 +174,10 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     splitter->addWidget(middle);
     m_plot = new RunsPlot(splitter);
     splitter->addWidget(m_plot);
-    splitter->setStretchFactor(0, 2);
+    splitter->setStretchFactor(0, 0);
     splitter->setStretchFactor(1, 3);
     splitter->setStretchFactor(2, 2);
+    splitter->setSizes({300, 420, 260});
 
     for (QSpinBox *box : {m_window, m_calibrationWindows, m_evaluationWindows})
         connect(box, &QSpinBox::valueChanged, this, &RunsPanel::takeSettings);

@@ -74,10 +74,12 @@ SpectrumPanel::SpectrumPanel(Session &session, QWidget *parent)
     m_overlayScaling->addItem(tr("no other scaling"));
     for (const ScalingKind kind : scalings)
         m_overlayScaling->addItem(scalingText(kind));
-    auto *compare = new QLabel(tr("Compare:"), this);
-    bar->addWidget(m_title, 1);
+    auto *compare = new QLabel(tr("&Compare with"), this);
+    compare->setBuddy(m_overlayFormat);
+    layout->addWidget(m_title);
     bar->addWidget(m_unshaped);
     bar->addWidget(m_normalised);
+    bar->addStretch(1);
     bar->addWidget(compare);
     bar->addWidget(m_overlayFormat);
     bar->addWidget(m_overlayScaling);

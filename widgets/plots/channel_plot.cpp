@@ -21,10 +21,7 @@ constexpr double outlierFactor = 6;
 ChannelPlot::ChannelPlot(QWidget *parent) : Plot(parent)
 {
     QCustomPlot *plot = canvas();
-    plot->yAxis->setScaleType(QCPAxis::stLogarithmic);
-    plot->yAxis->setTicker(QSharedPointer<QCPAxisTickerLog>(new QCPAxisTickerLog));
-    plot->yAxis->setNumberFormat(QStringLiteral("ebc"));
-    plot->yAxis->setNumberPrecision(0);
+    makeLogarithmic(plot->yAxis);
     m_all = plot->addGraph();
     m_marked = plot->addGraph();
     m_all->setName(tr("channels"));

@@ -145,10 +145,7 @@ std::vector<PlotColumn> MatrixPlot::columns() const
 HistogramPlot::HistogramPlot(QWidget *parent) : Plot(parent)
 {
     QCustomPlot *plot = canvas();
-    plot->yAxis->setScaleType(QCPAxis::stLogarithmic);
-    plot->yAxis->setTicker(QSharedPointer<QCPAxisTickerLog>(new QCPAxisTickerLog));
-    plot->yAxis->setNumberFormat(QStringLiteral("ebc"));
-    plot->yAxis->setNumberPrecision(0);
+    makeLogarithmic(plot->yAxis);
     plot->xAxis->setLabel(tr("value"));
     plot->yAxis->setLabel(tr("elements"));
     plot->legend->setVisible(true);

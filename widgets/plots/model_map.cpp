@@ -50,9 +50,10 @@ void ModelMap::setAxes(QStringList rowTitles, QStringList columnTitles)
     update();
 }
 
-void ModelMap::setMetric(const QString &title, bool logarithmic)
+void ModelMap::setMetric(const QString &title, bool logarithmic, std::function<QString(double)> text)
 {
     m_metric = title;
+    m_text = std::move(text);
     m_logarithmic = logarithmic;
     update();
 }
@@ -160,6 +161,10 @@ void ModelMap::paintEvent(QPaintEvent *)
     }
 
     const double devicePixel = 1.0 / devicePixelRatioF();
+    QFont small = font();
+    small.setPointSizeF(font().pointSizeF() * 0.85);
+    const QFontMetricsF smallMetrics(small);
+    painter.setFont(small);
     for (int row = 0; row < m_rows.size(); ++row) {
         for (int column = 0; column < m_columns.size(); ++column) {
             const int index = cellAt(row, column);
@@ -172,7 +177,7 @@ void ModelMap::paintEvent(QPaintEvent *)
             painter.fillRect(box, color);
             if (!known)
                 painter.fillRect(box, QBrush(t.grid, Qt::BDiagPattern));
-            if (metrics.horizontalAdvance(cell.text) + 6 <= box.width() && metrics.height() <= box.height() + 2) {
+            if (smallMetrics.horizontalAdvance(cell.text) + 4 <= box.width() && smallMetrics.height() <= box.height() + 2) {
                 painter.setPen(known ? t.textOn(color) : t.mutedText);
                 painter.drawText(box, Qt::AlignCenter, cell.text);
             }
@@ -193,6 +198,7 @@ void ModelMap::paintEvent(QPaintEvent *)
         }
     }
 
+    painter.setFont(font());
     const QRectF scale = scaleRect();
     if (m_high >= m_low) {
         QLinearGradient gradient(scale.topLeft(), scale.topRight());
@@ -201,8 +207,9 @@ void ModelMap::paintEvent(QPaintEvent *)
         painter.fillRect(scale, gradient);
         painter.setPen(t.mutedText);
         const QRectF below(scale.left(), scale.bottom() + 2, width() - scale.left() - 8, metrics.height());
-        painter.drawText(below, Qt::AlignLeft, numberText(m_low));
-        painter.drawText(QRectF(scale.left(), below.top(), scale.width(), below.height()), Qt::AlignRight, numberText(m_high));
+        const auto text = [this](double value) { return m_text ? m_text(value) : numberText(value); };
+        painter.drawText(below, Qt::AlignLeft, text(m_low));
+        painter.drawText(QRectF(scale.left(), below.top(), scale.width(), below.height()), Qt::AlignRight, text(m_high));
         const QRectF beside(scale.right() + 10, scale.top() - 5, width() - scale.right() - 14, metrics.height() + 4);
         painter.drawText(beside, Qt::AlignLeft | Qt::AlignVCenter, metrics.elidedText(m_metric, Qt::ElideRight, beside.width()));
     }

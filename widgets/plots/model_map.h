@@ -4,6 +4,7 @@
 #include <QStringList>
 #include <QWidget>
 
+#include <functional>
 #include <vector>
 
 namespace lqer {
@@ -26,7 +27,8 @@ public:
     explicit ModelMap(QWidget *parent = nullptr);
 
     void setAxes(QStringList rowTitles, QStringList columnTitles);
-    void setMetric(const QString &title, bool logarithmic);
+    // text: a value as the scale shows it.
+    void setMetric(const QString &title, bool logarithmic, std::function<QString(double)> text);
     void setCells(std::vector<Cell> cells);
     // Indices into the cells, as last given.
     void setSelection(const std::vector<int> &cells);
@@ -61,6 +63,7 @@ private:
     QStringList m_rows;
     QStringList m_columns;
     QString m_metric;
+    std::function<QString(double)> m_text;
     bool m_logarithmic = false;
     std::vector<Cell> m_cells;
     std::vector<int> m_grid;  // rows x columns -> index of the cell or -1

@@ -12,7 +12,7 @@
 #include <qcustomplot.h>
 
 #include "core/base/error.h"
-#include "core/io/atomic_file.h"
+#include "core/engine/text_file.h"
 #include "widgets/theme/theme.h"
 
 namespace lqer {
@@ -68,6 +68,14 @@ void Plot::applyColours()
 
 Plot::~Plot() = default;
 
+void Plot::makeLogarithmic(QCPAxis *axis)
+{
+    axis->setScaleType(QCPAxis::stLogarithmic);
+    axis->setTicker(QSharedPointer<QCPAxisTickerLog>(new QCPAxisTickerLog));
+    axis->setNumberFormat(QStringLiteral("gbc"));
+    axis->setNumberPrecision(5);
+}
+
 void Plot::queueReplot()
 {
     m_plot->replot(QCustomPlot::rpQueuedReplot);
@@ -112,7 +120,7 @@ bool Plot::savePdf(const QString &path)
 bool Plot::saveCsv(const QString &path)
 {
     try {
-        writeFileAtomically(path.toStdString(), std::string_view(csv().toStdString()));
+        saveTextFile(path.toStdString(), csv().toStdString());
         return true;
     } catch (const Error &) {
         return false;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+class QCPAxis;
 class QCustomPlot;
 class QCPLayer;
 class QCPItemText;
@@ -68,6 +69,9 @@ protected:
     void changeEvent(QEvent *event) override;
     void contextMenuEvent(QContextMenuEvent *event) override;
     void keyPressEvent(QKeyEvent *event) override;
+
+    // A logarithmic axis with plain numbers where they are short and powers of ten elsewhere.
+    static void makeLogarithmic(QCPAxis *axis);
 
     QCPLayer *overlay() const { return m_overlay; }
     void queueReplot();

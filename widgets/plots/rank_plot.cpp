@@ -27,11 +27,7 @@ constexpr int grabDistance = 6;  // pixels
 RankPlot::RankPlot(QWidget *parent) : Plot(parent)
 {
     QCustomPlot *plot = canvas();
-    plot->xAxis->setScaleType(QCPAxis::stLogarithmic);
-    const QSharedPointer<QCPAxisTickerLog> ticker(new QCPAxisTickerLog);
-    plot->xAxis->setTicker(ticker);
-    plot->xAxis->setNumberFormat(QStringLiteral("gb"));
-    plot->xAxis->setNumberPrecision(6);
+    makeLogarithmic(plot->xAxis);
     plot->xAxis->setLabel(tr("component (rank)"));
 
     m_kept = new QCPItemRect(plot);

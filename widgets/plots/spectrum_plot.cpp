@@ -14,10 +14,7 @@ namespace lqer {
 SpectrumPlot::SpectrumPlot(QWidget *parent) : RankPlot(parent)
 {
     QCustomPlot *plot = canvas();
-    plot->yAxis->setScaleType(QCPAxis::stLogarithmic);
-    plot->yAxis->setTicker(QSharedPointer<QCPAxisTickerLog>(new QCPAxisTickerLog));
-    plot->yAxis->setNumberFormat(QStringLiteral("ebc"));
-    plot->yAxis->setNumberPrecision(0);
+    makeLogarithmic(plot->yAxis);
     plot->legend->setVisible(true);
     plot->axisRect()->insetLayout()->setInsetAlignment(0, Qt::AlignLeft | Qt::AlignBottom);
 
@@ -143,7 +140,9 @@ void SpectrumPlot::resetView()
     std::size_t components = 1;
     for (const SpectrumCurve &curve : m_curves) {
         components = std::max(components, curve.sigma.size());
-        for (std::size_t k = 0; k < curve.sigma.size(); ++k) {
+        // The last few singular values fall off a cliff and say nothing: the view ends before them.
+        const std::size_t last = curve.sigma.size() - curve.sigma.size() / 25;
+        for (std::size_t k = 0; k < last; ++k) {
             const double value = shown(curve, k);
             if (!(value > 0) || !std::isfinite(value))
                 continue;
@@ -155,7 +154,7 @@ void SpectrumPlot::resetView()
         low = 0.1;
         high = 1;
     }
-    // The last singular values of a rank-deficient error are rounding noise; four decades show everything that matters.
+    // Rounding noise of a rank-deficient error is not shown: four decades are enough for everything that matters.
     low = std::max(low, high * 1e-4);
     plot->xAxis->setRange(0.8, static_cast<double>(components) * 1.1);
     plot->yAxis->setRange(low / 1.4, high * 1.6);
