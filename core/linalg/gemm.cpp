@@ -117,6 +117,36 @@ void gramProduct(const ConstView &x, View &g, const TaskContext &context)
     mirrorLower(g, context);
 }
 
+// Over column blocks J: x_J R_JJ x_J^T + 2 x_J R_J,below x_below^T.
+template <typename Dense, typename ConstView>
+double traceOfForm(const ConstView &x, const ConstView &r, const TaskContext &context)
+{
+    const Index n = x.cols();
+    LQER_ASSERT(r.rows() == n && r.cols() == n);
+    useSingleThreadedBlas();
+    const Index columnTiles = (n + tileRows - 1) / tileRows;
+    const Index tiles = (x.rows() + tileRows - 1) / tileRows * columnTiles;
+    VectorF64 parts = VectorF64::Zero(tiles);
+    parallelFor(context, tiles, 1, [&](Index tile, Index) {
+        const Index row = tile / columnTiles * tileRows;
+        const Index column = tile % columnTiles * tileRows;
+        const Index rows = std::min(tileRows, x.rows() - row);
+        const Index columns = std::min(tileRows, n - column);
+        const Index below = n - column - columns;
+        const auto *own = x.data() + row * rowStride(x) + column;
+        const auto *block = r.data() + column * rowStride(r) + column;
+        Dense product(rows, columns);
+        if (below > 0) {
+            callGemm(CblasNoTrans, CblasNoTrans, rows, columns, below, own + columns, rowStride(x), block + columns * rowStride(r),
+                     rowStride(r), product.data(), columns);
+            parts[tile] = 2.0 * product.template cast<double>().cwiseProduct(x.block(row, column, rows, columns).template cast<double>()).sum();
+        }
+        callGemm(CblasNoTrans, CblasNoTrans, rows, columns, columns, own, rowStride(x), block, rowStride(r), product.data(), columns);
+        parts[tile] += product.template cast<double>().cwiseProduct(x.block(row, column, rows, columns).template cast<double>()).sum();
+    });
+    return parts.sum();
+}
+
 }  // namespace
 
 void multiply(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context)
@@ -171,6 +201,16 @@ void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &
         for (Index row = begin; row < end; ++row)
             sum.row(row).head(row + 1) += rows.row(row - begin).head(row + 1).cast<double>();
     });
+}
+
+double quadraticForm(const ConstMatrixRef &x, const ConstMatrixRef &r, const TaskContext &context)
+{
+    return traceOfForm<Matrix>(x, r, context);
+}
+
+double quadraticForm(const ConstMatrixF64Ref &x, const ConstMatrixF64Ref &r, const TaskContext &context)
+{
+    return traceOfForm<MatrixF64>(x, r, context);
 }
 
 void fillUpper(MatrixF64Ref symmetric, const TaskContext &context)

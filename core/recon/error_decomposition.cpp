@@ -159,20 +159,6 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
     return leading;
 }
 
-// trace(E^T R E) with the products in float and the sum in double.
-double shapedEnergy(const ConstMatrixRef &error, const Matrix &r, double perUnit, const TaskContext &context)
-{
-    const Index blocks = (error.rows() + band - 1) / band;
-    VectorF64 parts = VectorF64::Zero(blocks);
-    parallelFor(context, error.rows(), band, [&](Index begin, Index end) {
-        Matrix shaped(end - begin, error.cols());
-        multiply(error.middleRows(begin, end - begin), r, shaped, context);
-        for (Index row = begin; row < end; ++row)
-            parts[begin / band] += shaped.row(row - begin).cast<double>().dot(error.row(row).cast<double>());
-    });
-    return parts.sum() * perUnit;
-}
-
 Leading leadingByIteration(const ConstMatrixRef &error, const Scaling &scaling, Index k, const TaskContext &context)
 {
     const Index in = error.cols();
@@ -222,7 +208,7 @@ Leading leadingByIteration(const ConstMatrixRef &error, const Scaling &scaling, 
     const Index kept = resolved(ritz.values, k, error.rows());
     leading.vectors.rightCols(k - kept).setZero();
     if (r.size()) {
-        leading.energy = shapedEnergy(error, r, unit, context);
+        leading.energy = unit * quadraticForm(error, r, context);
     } else {
         for (Index row = 0; row < error.rows(); ++row)
             leading.energy += error.row(row).cast<double>().cwiseAbs2().dot(scaling.diagonal().transpose());

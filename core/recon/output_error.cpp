@@ -12,7 +12,7 @@ namespace lqer {
 
 double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats, const TaskContext &context)
 {
-    constexpr Index band = 256;
+    constexpr Index band = 512;  // outputs at a time in double
     const Index in = error.cols();
     if (stats.tokens <= 0)
         throw Error(ErrorCode::Argument, "an output error needs calibration statistics of at least one token");
@@ -33,13 +33,8 @@ double outputError(const ConstMatrixRef &error, const LowRankCorrection *correct
             remaining -= corrected;
         }
         double &part = parts[begin / band];
-        if (stats.hasAutocorrelation()) {
-            MatrixF64 shaped(end - begin, in);
-            multiply(remaining, stats.autocorrelation, shaped, silent);
-            part = shaped.cwiseProduct(remaining).sum();
-        } else {
-            part = (remaining.cwiseAbs2() * stats.sumSquares).sum();
-        }
+        part = stats.hasAutocorrelation() ? quadraticForm(remaining, stats.autocorrelation, silent)
+                                          : (remaining.cwiseAbs2() * stats.sumSquares).sum();
     });
     return std::max(0.0, parts.sum()) / static_cast<double>(stats.tokens);
 }
