@@ -62,7 +62,7 @@ EvaluationReport EvaluationReport::fromJson(const Json &value, const std::string
     report.calibration = json["calibration"].string();
     report.created = json["created"].string();
     if (json.has("recipe"))
-        report.recipe = QuantizationRecipe::fromJson(json["recipe"].value(), file);
+        report.recipe = QuantizationRecipe::fromJson(json["recipe"].value(), file + ", recipe");
     readPart(json, "original", report.original);
     readPart(json, "perplexity", report.perplexity);
     readPart(json, "divergence", report.divergence);

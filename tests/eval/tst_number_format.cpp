@@ -21,8 +21,8 @@ private slots:
         QTest::newRow("hundreds") << 260.8 << "260.80";
         QTest::newRow("thousands") << 2998.04 << "2998.0";
         QTest::newRow("huge") << 123456.0 << "1.23e+05";
-        QTest::newRow("infinite") << INFINITY << "inf";
-        QTest::newRow("none") << NAN << "-";
+        QTest::newRow("infinite") << double(INFINITY) << "inf";
+        QTest::newRow("none") << double(NAN) << "-";
     }
     void perplexityHasFiveDigits()
     {

@@ -136,7 +136,7 @@ private slots:
         recipe.defaults.weight = FormatSpec{"mxint", {{"width", std::int64_t(99)}}};
         recipe.defaults.activation = FormatSpec{"mxin", {}};
         recipe.defaults.rank = -1;
-        recipe.attention.value = FormatSpec{"mxint", {{"widht", std::int64_t(4)}}};
+        recipe.attention.value = FormatSpec{"mxint", {{"widt", std::int64_t(4)}}};
         const auto problems = check(recipe, test::llamaSites(1));
         std::vector<std::string> places;
         for (const RecipeProblem &problem : problems)
