@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -385,13 +386,17 @@ rlim_t addressSpace()
 void readInChild(std::span<const std::byte> image, const std::string &file)
 {
     constexpr rlim_t extraMemory = 2ULL << 30;
-    constexpr unsigned seconds = 20;
+    constexpr unsigned waitSeconds = 60;
+    // Time of its own, however busy the machine is.
+    const rlim_t workSeconds = 2 + image.size() / (8U << 20);
     const rlim_t memory = addressSpace() + extraMemory;
     const pid_t child = fork();
     if (child < 0)
         throw Error(ErrorCode::Io, file, "", fmt::format("cannot be checked: no child process ({})", std::strerror(errno)));
     if (child == 0) {
-        for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL, SIGALRM, SIGTERM, SIGINT})
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close_range(3, ~0U, 0);  // locks and files of the parent must not outlive it here
+        for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL, SIGALRM, SIGXCPU, SIGTERM, SIGINT})
             std::signal(number, SIG_DFL);
         sigset_t none;
         sigemptyset(&none);
@@ -404,7 +409,9 @@ void readInChild(std::span<const std::byte> image, const std::string &file)
 #else
         static_cast<void>(memory);
 #endif
-        alarm(seconds);
+        const rlimit mostWork{workSeconds, workSeconds};
+        setrlimit(RLIMIT_CPU, &mostWork);
+        alarm(waitSeconds);
         try {
             ImageReader(image, file).read();
         } catch (...) {  // the parent will find the same and word it

@@ -71,7 +71,13 @@ ProjectLock::ProjectLock(const std::string &folder) : m_folder(folder)
         m_reason = fmt::format("the folder cannot be written ({})", std::strerror(errno));
         return;
     }
-    if (flock(m_descriptor, LOCK_EX | LOCK_NB) != 0) {
+    // A process that was killed a moment ago may still be on its way out.
+    int locked = flock(m_descriptor, LOCK_EX | LOCK_NB);
+    for (int attempt = 0; attempt < 10 && locked != 0 && errno == EWOULDBLOCK; ++attempt) {
+        usleep(20000);
+        locked = flock(m_descriptor, LOCK_EX | LOCK_NB);
+    }
+    if (locked != 0) {
         // EWOULDBLOCK: held. Anything else: a file system without locks, where nothing can be promised to two writers.
         const int code = errno;
         m_reason = code == EWOULDBLOCK ? readHolder(folder) : fmt::format("the folder cannot be locked ({})", std::strerror(code));
