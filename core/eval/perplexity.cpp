@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include <fmt/format.h>
@@ -123,6 +124,7 @@ PerplexityReport summarize(const TokenWindows &windows, std::span<const std::vec
     report.source = windows.source;
     report.dataHash = windows.hash;
     report.weighting = options.weighting;
+    report.unscored = options.unscored;
     report.windows = static_cast<std::int64_t>(losses.size());
     std::vector<LossSum> draws;
     for (const LossSum &loss : losses) {
@@ -273,6 +275,7 @@ Json PerplexityReport::toJson() const
     json.set("data_hash", dataHash);
     json.set("weighting", toString(weighting));
     json.set("batch", batch);
+    json.set("unscored", unscored ? Json(static_cast<std::int64_t>(*unscored)) : Json());
     json.set("windows", windows);
     json.set("tokens", tokens);
     json.set("words", words);
@@ -308,6 +311,8 @@ PerplexityReport PerplexityReport::fromJson(const JsonReader &json)
         json["weighting"].fail("must be \"token\" or \"batch\"");
     report.weighting = lossWeightingFromString(weighting);
     report.batch = readCount(json, "batch");
+    if (json.has("unscored"))
+        report.unscored = static_cast<TokenId>(json["unscored"].integer(0, std::numeric_limits<TokenId>::max()));
     report.windows = readCount(json, "windows");
     report.tokens = readCount(json, "tokens");
     report.words = readCount(json, "words");

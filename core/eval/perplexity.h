@@ -43,11 +43,12 @@ struct PerplexityReport {
     std::string source;           // file or data set
     std::string dataHash;
     LossWeighting weighting = LossWeighting::Token;
-    std::int64_t batch = 0;    // windows per batch; 0 with LossWeighting::Token
-    std::int64_t windows = 0;  // that were run
-    std::int64_t tokens = 0;   // targets that were scored
-    std::int64_t words = 0;    // of the source, where they are counted; else 0
-    std::int64_t bytes = 0;    // of the source, where all of it was scored; else 0
+    std::int64_t batch = 0;           // windows per batch; 0 with LossWeighting::Token
+    std::optional<TokenId> unscored;  // targets with this id were left out
+    std::int64_t windows = 0;         // that were run
+    std::int64_t tokens = 0;          // targets that were scored
+    std::int64_t words = 0;           // of the source, where they are counted; else 0
+    std::int64_t bytes = 0;           // of the source, where all of it was scored; else 0
 
     double meanNll = 0;         // by the weighting
     double perplexity = 0;      // exp(meanNll)

@@ -19,6 +19,8 @@ using Severity = RecipeProblem::Severity;
 
 constexpr std::size_t listedLayers = 8;  // named in one message; the others are counted
 
+const Shape attentionShape = {2, 16, 16};  // heads and two more axes: which formats can be used depends on no extent
+
 std::string rulePlace(std::size_t rule)
 {
     return fmt::format("rules[{}]", rule);
@@ -49,7 +51,7 @@ private:
     void add(std::string place, Severity severity, std::string headline, std::string layer = {});
     void checkPatterns();
     void checkFormats(const std::string &place, const LayerSettings &settings, const AttentionSettings *attention);
-    void checkFormat(const std::string &place, const FormatSpec &format);
+    void checkFormat(const std::string &place, const FormatSpec &format, const Shape &shape = {});
     void checkLayerNames();
     void checkRuleEffects();
     void checkSite(const LinearSite &site);
@@ -98,10 +100,13 @@ void RecipeCheck::checkPatterns()
     }
 }
 
-void RecipeCheck::checkFormat(const std::string &place, const FormatSpec &format)
+// shape: what the format will be used on, if it is known already.
+void RecipeCheck::checkFormat(const std::string &place, const FormatSpec &format, const Shape &shape)
 {
     try {
-        makeQuantizer(format);
+        const auto quantizer = makeQuantizer(format);
+        if (!shape.empty())
+            quantizer->bitsPerElement(shape);
     } catch (const Error &error) {
         m_badFormats.insert(format.toString());
         add(place, Severity::Error, error.what());
@@ -120,7 +125,7 @@ void RecipeCheck::checkFormats(const std::string &place, const LayerSettings &se
         return;
     for (const AttentionField &field : attentionFields) {
         if (const auto &stated = attention->*field.stated)
-            checkFormat(fmt::format("{}.attention.{}", place, field.key), *stated);
+            checkFormat(fmt::format("{}.attention.{}", place, field.key), *stated, attentionShape);
     }
 }
 
@@ -279,8 +284,11 @@ void RecipeCheck::checkShapes(const LinearSite &site, const LayerPlan &plan)
         return;
     checkShape(site, plan.formats.a, place(&LayerSettings::a, "a"), {site.in, rank}, false);
     checkShape(site, plan.formats.b, place(&LayerSettings::b, "b"), {rank, site.out}, false);
-    checkShape(site, plan.formats.xa, place(&LayerSettings::xa, "xa"), {1, 1, rank}, false);
-    checkShape(site, plan.formats.xab, place(&LayerSettings::xab, "xab"), {1, 1, site.out}, false);
+    // Where nobody states them they are the activation's format, which has been looked at.
+    if (plan.formats.xa != plan.formats.activation)
+        checkShape(site, plan.formats.xa, place(&LayerSettings::xa, "xa"), {1, 1, rank}, false);
+    if (plan.formats.xab != plan.formats.activation)
+        checkShape(site, plan.formats.xab, place(&LayerSettings::xab, "xab"), {1, 1, site.out}, false);
 }
 
 void RecipeCheck::checkSite(const LinearSite &site)

@@ -150,6 +150,11 @@ private slots:
         QCOMPARE(report.meanNll, 2.0);
         QCOMPARE(report.windowTokens, (std::vector<std::int64_t>{2, 2}));
         QCOMPARE(report.logProbabilities, logs);
+        QCOMPARE(report.unscored, std::optional<TokenId>(9));
+        PerplexityReport stored = report;
+        stored.logProbabilities.clear();
+        const Json json = report.toJson();
+        QVERIFY(PerplexityReport::fromJson(JsonReader(json, "r")) == stored);
     }
 
     void onlyTargetsFromFirstScoredOnCount()

@@ -148,6 +148,21 @@ private slots:
         QVERIFY2(problems[3].message.find("width") != std::string::npos, problems[3].message.c_str());
     }
 
+    // Activations and attention operands have a batch or head axis in front, which no block may cross.
+    void formatsThatCannotHoldTheShapeAreErrors()
+    {
+        QuantizationRecipe recipe;
+        recipe.defaults.activation = FormatSpec::parse("mxint:width=8,block_axis=0");
+        recipe.attention.key = FormatSpec::parse("mxint:width=8,block_axis=-3");
+        const auto problems = check(recipe, test::llamaSites(1));
+        QVERIFY(problems.size() >= 2);  // one for the activations of each number of inputs
+        QCOMPARE(problems[0].place, std::string("defaults.attention.key"));
+        for (const RecipeProblem &problem : problems)
+            QVERIFY(problem.severity == Severity::Error);
+        QCOMPARE(problems[1].place, std::string("defaults.activation"));
+        QVERIFY2(problems[1].message.find("model.layers.0.self_attn.q_proj") != std::string::npos, problems[1].message.c_str());
+    }
+
     void missingStatisticsAreListed()
     {
         const auto recipe =
