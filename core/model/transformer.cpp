@@ -80,13 +80,6 @@ struct Transformer::State {
             logWarning(fmt::format("{}: {}", checkpoint->configPath(), warning));
     }
 
-    std::shared_ptr<const Checkpoint> checkpoint;
-    ModelConfig config;
-    ModelWeights weights;
-    std::vector<LinearSite> linears;
-    std::vector<ActivationSite> activations;
-    std::map<std::string, std::size_t, std::less<>> linearPlaces;
-    std::map<std::string, std::size_t, std::less<>> activationPlaces;
     // The windows without a last id that is one too many for learned positions: it is only a target and need not be run
     // (lm-eval's windows have a context and one more).
     std::vector<TokenWindow> runnable(std::span<const TokenWindow> windows) const
@@ -107,6 +100,13 @@ struct Transformer::State {
         return runnable;
     }
 
+    std::shared_ptr<const Checkpoint> checkpoint;
+    ModelConfig config;
+    ModelWeights weights;
+    std::vector<LinearSite> linears;
+    std::vector<ActivationSite> activations;
+    std::map<std::string, std::size_t, std::less<>> linearPlaces;
+    std::map<std::string, std::size_t, std::less<>> activationPlaces;
     std::vector<std::string> warnings;
 };
 

@@ -75,8 +75,9 @@ public:
     void logProbabilities(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
                           const ScoresSink &scores, const TaskContext &context) const;
 
-    // Where positions are learned, these and finalHidden() take windows one id longer than there are positions: the last id is
-    // only a target and is not run.
+    // Where positions are learned, logProbabilities() and finalHidden() take windows one id longer than there are positions: the
+    // last id is only a target and is not run.
+
     // What the head sees of each window: (tokens, features), behind the last norm. Window by window in order, on the calling
     // thread, each time a group is done. Progress: forwardSteps(...) without the head.
     using HiddenSink = std::function<void(std::size_t window, Matrix hidden)>;

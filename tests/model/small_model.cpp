@@ -102,8 +102,8 @@ SmallModel smallLlama(const Json::Object &changes)
     model.config = withChanges(Json(Json::Object{
         {"model_type", "llama"}, {"architectures", Json::Array{"LlamaForCausalLM"}}, {"hidden_size", 24},
         {"intermediate_size", 40}, {"num_hidden_layers", 2}, {"num_attention_heads", 4}, {"num_key_value_heads", 2},
-        {"vocab_size", 50}, {"max_position_embeddings", 32}, {"rms_norm_eps", 1e-5}, {"hidden_act", "silu"}, {"rope_theta", 10000.0},
-        {"tie_word_embeddings", false}}), changes);
+        {"vocab_size", 50}, {"max_position_embeddings", 32}, {"rms_norm_eps", 1e-5}, {"hidden_act", "silu"},
+        {"rope_theta", 10000.0}, {"tie_word_embeddings", false}}), changes);
     addLlamaTensors(model);
     return model;
 }

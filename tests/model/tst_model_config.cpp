@@ -205,7 +205,7 @@ private slots:
             << "llama" << Changes{{"model_type", "gpt2"}, {"n_embd", 24}, {"n_layer", 2}, {"n_head", 4}, {"n_positions", 32}}
             << "config.json does not belong to these weights: there is no tensor transformer.h.*";
         QTest::newRow("one shape") << "llama" << Changes{{"intermediate_size", 48}}
-            << "'model.layers.0.mlp.gate_proj.weight': shape 40x24 does not fit config.json, which asks for 48x24 (hidden size 24";
+            << "'model.layers.0.mlp.gate_proj.weight': shape 40x24 does not fit config.json, which asks for 48x24 (hidden";
         QTest::newRow("key heads") << "llama" << Changes{{"num_key_value_heads", 4}}
             << "self_attn.k_proj.weight': shape 12x24 does not fit";
         QTest::newRow("head dim") << "llama" << Changes{{"head_dim", 8}} << "self_attn.q_proj.weight': shape 24x24 does not fit";
