@@ -23,8 +23,8 @@ struct CalibrationPass {
 // Collects the sites of one pass; a site is done when its last window has been seen.
 class CalibrationHooks final : public ForwardHooks {
 public:
-    CalibrationHooks(const CalibrationPass &pass, std::size_t windows, const CalibrationOptions &options, const SiteFinished &finished,
-                     const TaskContext &context)
+    CalibrationHooks(const CalibrationPass &pass, std::size_t windows, const CalibrationOptions &options,
+                     const SiteFinished &finished, const TaskContext &context)
         : m_windows(windows), m_options(options), m_finished(finished), m_context(context)
     {
         for (const ActivationSite *site : pass.sites)
@@ -67,7 +67,8 @@ std::uint64_t statisticsBytes(const ActivationSite &site, const CalibrationOptio
     return 8 * features * ((options.autocorrelation ? features : 0) + 4);
 }
 
-// What is collected in which pass. Sites outside the blocks (OPT-350m's projections) belong to the last pass, which runs the whole model.
+// What is collected in which pass. Sites outside the blocks (OPT-350m's projections) belong to the last pass, which runs the
+// whole model.
 std::vector<CalibrationPass> planPasses(const Transformer &model, const TokenWindows &windows, const CalibrationOptions &options,
                                         const TaskContext &context)
 {
@@ -105,10 +106,11 @@ std::vector<CalibrationPass> planPasses(const Transformer &model, const TokenWin
     const std::size_t group = context.pool ? context.pool->threads() : 1;
     const std::uint64_t hiddenBytes = group * longest * tokenBytes;
     if (hiddenBytes + largestBlock > options.memoryLimit)
-        throw Error(ErrorCode::Memory,
-                    fmt::format("calibration needs {} for the hidden states of {} windows and {} for the statistics of one block; the limit is {}",
-                                formatBytes(static_cast<double>(hiddenBytes)), group, formatBytes(static_cast<double>(largestBlock)),
-                                formatBytes(static_cast<double>(options.memoryLimit))));
+        throw Error(ErrorCode::Memory, fmt::format("calibration needs {} for the hidden states of {} windows and {} for the "
+                                                   "statistics of one block; the limit is {}",
+                                                   formatBytes(static_cast<double>(hiddenBytes)), group,
+                                                   formatBytes(static_cast<double>(largestBlock)),
+                                                   formatBytes(static_cast<double>(options.memoryLimit))));
     const std::uint64_t room = options.memoryLimit - hiddenBytes;
     std::uint64_t used = 0;
     const auto place = [&](const std::vector<const ActivationSite *> &sites, std::int64_t blocks) {

@@ -29,8 +29,8 @@ void checkFinite(const ConstMatrixRef &x)
     for (Index token = 0; token < x.rows(); ++token) {
         std::size_t channel = 0;
         if (countNonFinite({x.data() + token * x.outerStride(), static_cast<std::size_t>(x.cols())}, &channel) > 0)
-            throw Error(ErrorCode::Numeric, fmt::format("activation is {} at token {}, channel {}", x(token, static_cast<Index>(channel)),
-                                                        token, channel));
+            throw Error(ErrorCode::Numeric, fmt::format("activation is {} at token {}, channel {}",
+                                                        x(token, static_cast<Index>(channel)), token, channel));
     }
 }
 
@@ -56,8 +56,8 @@ MatrixF64 SiteStats::meanAutocorrelation() const
 
 std::string CalibrationStats::key() const
 {
-    const std::string text = fmt::format("windows {}, length {}, batch {}, autocorrelation {}", windows, windowLength, options.batch,
-                                         options.autocorrelation);
+    const std::string text = fmt::format("windows {}, length {}, batch {}, autocorrelation {}", windows, windowLength,
+                                         options.batch, options.autocorrelation);
     return Hasher().add(statisticsVersion).add(model).add(data).add(dataHash).add(text).hex();
 }
 

@@ -15,9 +15,9 @@ namespace lqer {
 // What calibration knows about one activation site (one input x of `features` channels). A value.
 struct SiteStats {
     std::int64_t tokens = 0;
-    VectorF64 maxMeanAbs;   // LQER: largest per-batch mean of |x_i|
-    VectorF64 sumSquares;   // QERA-approx: sum of x_i^2 over all tokens
-    VectorF64 maxAbs;       // largest |x_i|, for plots
+    VectorF64 maxMeanAbs;       // LQER: largest per-batch mean of |x_i|
+    VectorF64 sumSquares;       // QERA-approx: sum of x_i^2 over all tokens
+    VectorF64 maxAbs;           // largest |x_i|, for plots
     MatrixF64 autocorrelation;  // QERA-exact: sum of x^T x over all tokens, (features, features); empty if not collected
 
     Index features() const { return sumSquares.size(); }
@@ -30,8 +30,8 @@ struct SiteStats {
 };
 
 struct CalibrationOptions {
-    std::int64_t batch = 2;               // windows per batch: LQER's statistic is a maximum over batches
-    bool autocorrelation = true;          // collect R (needed by `exact` and by every output error)
+    std::int64_t batch = 2;       // windows per batch: LQER's statistic is a maximum over batches
+    bool autocorrelation = true;  // collect R (needed by `exact` and by every output error)
     // Bytes for autocorrelation matrices and hidden states; 0: no limit. Where all windows do not fit, they go through in small
     // groups, and the pass is repeated for as many blocks at a time as fit. Changes no number.
     std::uint64_t memoryLimit = 0;
@@ -39,9 +39,9 @@ struct CalibrationOptions {
 
 // Statistics with where they came from.
 struct CalibrationStats {
-    std::string model;          // checkpoint fingerprint
-    std::string data;           // TokenWindows::source
-    std::string dataHash;       // TokenWindows::hash
+    std::string model;     // checkpoint fingerprint
+    std::string data;      // TokenWindows::source
+    std::string dataHash;  // TokenWindows::hash
     std::int64_t windows = 0;
     std::int64_t windowLength = 0;
     CalibrationOptions options;
@@ -51,8 +51,8 @@ struct CalibrationStats {
     std::string key() const;
 };
 
-// Accumulates one site, window after window; feed() in window order. Sums in double; X^T X of each window in float, added in double
-// (the official code: X^T X of each batch in float, added in double).
+// Accumulates one site, window after window; feed() in window order. Sums in double; X^T X of each window in float, added in
+// double (the official code: X^T X of each batch in float, added in double).
 class SiteAccumulator {
 public:
     SiteAccumulator(Index features, const CalibrationOptions &options);
@@ -70,10 +70,11 @@ private:
     std::int64_t m_batchWindows = 0;
 };
 
-// Statistics of every activation site from a forward pass over the windows; calls `finished` with each site's as soon as its block is
-// done, on the calling thread, so that a caller can store them and let them go. Peak memory: one block's statistics and weights plus
-// the hidden states of all windows, or what memoryLimit allows. Begins a progress stage of its own.
-// Throws Error(Numeric) naming site and window, Error(Memory) when one block does not fit into memoryLimit, Error(Argument) on no windows.
+// Statistics of every activation site from a forward pass over the windows; calls `finished` with each site's as soon as its
+// block is done, on the calling thread, so that a caller can store them and let them go. Peak memory: one block's statistics and
+// weights plus the hidden states of all windows, or what memoryLimit allows. Begins a progress stage of its own. Throws
+// Error(Numeric) naming site and window, Error(Memory) when one block does not fit into memoryLimit, Error(Argument) on no
+// windows.
 using SiteFinished = std::function<void(const ActivationSite &site, SiteStats stats)>;
 void calibrate(const Transformer &model, const TokenWindows &windows, const CalibrationOptions &options,
                const SiteFinished &finished, const TaskContext &context);

@@ -36,7 +36,8 @@ void checkInfo(lapack_int info, std::string_view routine, Index rows, Index cols
     if (info == LAPACK_WORK_MEMORY_ERROR || info == LAPACK_TRANSPOSE_MEMORY_ERROR)
         throw Error(ErrorCode::Memory, fmt::format("not enough memory for {} of a {}x{} matrix", routine, rows, cols));
     if (info != 0)
-        throw Error(ErrorCode::Numeric, fmt::format("{} of a {}x{} matrix did not converge (info {})", routine, rows, cols, info));
+        throw Error(ErrorCode::Numeric,
+                    fmt::format("{} of a {}x{} matrix did not converge (info {})", routine, rows, cols, info));
 }
 
 void checkSymmetric(const ConstMatrixF64Ref &matrix)
@@ -48,8 +49,8 @@ void checkSymmetric(const ConstMatrixF64Ref &matrix)
 
 }  // namespace
 
-// A row-major matrix is its transpose to column-major LAPACK: A^T = V S U^T, so LAPACK's "U" lies in memory as our vt and its "V^T"
-// as our u, and nothing is transposed.
+// A row-major matrix is its transpose to column-major LAPACK: A^T = V S U^T, so LAPACK's "U" lies in memory as our vt and its
+// "V^T" as our u, and nothing is transposed.
 Svd thinSvd(const ConstMatrixF64Ref &matrix)
 {
     checkFinite(matrix, "singular values");
@@ -76,9 +77,9 @@ VectorF64 singularValues(const ConstMatrixF64Ref &matrix)
         return sigma;
     MatrixF64 work = matrix;
     double unused = 0;
-    const lapack_int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', blasInt(matrix.cols()), blasInt(matrix.rows()), work.data(),
-                                           blasInt(matrix.cols()), sigma.data(), &unused, blasInt(matrix.cols()), &unused,
-                                           blasInt(sigma.size()));
+    const lapack_int info
+        = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', blasInt(matrix.cols()), blasInt(matrix.rows()), work.data(),
+                         blasInt(matrix.cols()), sigma.data(), &unused, blasInt(matrix.cols()), &unused, blasInt(sigma.size()));
     checkInfo(info, "singular values", matrix.rows(), matrix.cols());
     return sigma;
 }
@@ -90,7 +91,8 @@ SymmetricEigen symmetricEigen(MatrixF64 matrix)
     SymmetricEigen eigen{VectorF64(n), std::move(matrix)};
     if (n == 0)
         return eigen;
-    const lapack_int info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', blasInt(n), eigen.vectors.data(), blasInt(n), eigen.values.data());
+    const lapack_int info
+        = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', blasInt(n), eigen.vectors.data(), blasInt(n), eigen.values.data());
     checkInfo(info, "eigenvectors", n, n);
     eigen.vectors.transposeInPlace();
     return eigen;
@@ -140,12 +142,13 @@ SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k)
     std::vector<lapack_int> support(2 * static_cast<std::size_t>(k));
     lapack_int count = 0;
     lapack_logical tryAccurate = 1;
-    checkInfo(LAPACKE_dstemr(LAPACK_COL_MAJOR, 'V', 'I', order, diagonal.data(), offDiagonal.data(), 0, 0, order - wanted + 1, order,
-                             &count, found.data(), rows.data(), order, wanted, support.data(), &tryAccurate),
+    checkInfo(LAPACKE_dstemr(LAPACK_COL_MAJOR, 'V', 'I', order, diagonal.data(), offDiagonal.data(), 0, 0, order - wanted + 1,
+                             order, &count, found.data(), rows.data(), order, wanted, support.data(), &tryAccurate),
               "eigenvectors", n, n);
     LQER_ASSERT(count == wanted);
-    checkInfo(LAPACKE_dormtr(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, wanted, matrix.data(), order, tau.data(), rows.data(), order),
-              "eigenvectors", n, n);
+    checkInfo(
+        LAPACKE_dormtr(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, wanted, matrix.data(), order, tau.data(), rows.data(), order),
+        "eigenvectors", n, n);
     leading.values = values.reverse();
     leading.vectors = rows.colwise().reverse().transpose();
     return leading;
@@ -169,8 +172,8 @@ MatrixF64 semidefiniteFactor(MatrixF64 matrix)
     std::vector<lapack_int> pivots(static_cast<std::size_t>(n));
     lapack_int rank = 0;
     // Default tolerance n * eps * largest diagonal element. A positive info only says that the rank is not full.
-    const lapack_int info =
-        LAPACKE_dpstrf(LAPACK_COL_MAJOR, 'U', blasInt(n), matrix.data(), blasInt(n), pivots.data(), &rank, -1.0);
+    const lapack_int info
+        = LAPACKE_dpstrf(LAPACK_COL_MAJOR, 'U', blasInt(n), matrix.data(), blasInt(n), pivots.data(), &rank, -1.0);
     if (info < 0)
         checkInfo(info, "Cholesky factor", n, n);
     if (matrix(0, 0) <= 0.0)
@@ -194,10 +197,11 @@ void orthonormalizeColumns(MatrixF64 &q)
     useSingleThreadedBlas();
     MatrixF64 columns = q.transpose();  // LAPACK's layout
     VectorF64 tau(k);
-    checkInfo(LAPACKE_dgeqrf(LAPACK_COL_MAJOR, blasInt(n), blasInt(k), columns.data(), blasInt(n), tau.data()), "QR factors", n, k);
+    checkInfo(LAPACKE_dgeqrf(LAPACK_COL_MAJOR, blasInt(n), blasInt(k), columns.data(), blasInt(n), tau.data()), "QR factors", n,
+              k);
     const VectorF64 diagonal = columns.leftCols(k).diagonal();
-    checkInfo(LAPACKE_dorgqr(LAPACK_COL_MAJOR, blasInt(n), blasInt(k), blasInt(k), columns.data(), blasInt(n), tau.data()), "QR factors",
-              n, k);
+    checkInfo(LAPACKE_dorgqr(LAPACK_COL_MAJOR, blasInt(n), blasInt(k), blasInt(k), columns.data(), blasInt(n), tau.data()),
+              "QR factors", n, k);
     for (Index j = 0; j < k; ++j)
         q.col(j) = (diagonal[j] < 0 ? -1.0 : 1.0) * columns.row(j).transpose();
 }

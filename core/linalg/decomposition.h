@@ -32,15 +32,16 @@ struct SymmetricLeading {
     VectorF64 values;   // all n, descending
     MatrixF64 vectors;  // (n, k): of the k largest
 };
-// All eigenvalues and the eigenvectors of the k largest, for little more than the values alone (one tridiagonalisation, in place).
+// All eigenvalues and the eigenvectors of the k largest, for little more than the values alone (one tridiagonalisation, in
+// place).
 SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k);
 
 // L (n, r) with matrix = L L^T up to rounding, r the numerical rank (Cholesky with diagonal pivoting, so singular is fine). The
 // rows of L are in the matrix's own order: L is a permuted triangle. No square root of a matrix is involved.
 MatrixF64 semidefiniteFactor(MatrixF64 matrix);
 
-// Overwrites the columns of q (n, k) by an orthonormal basis of their span, each column close to the direction it had (Householder QR
-// with positive diagonal). k <= n.
+// Overwrites the columns of q (n, k) by an orthonormal basis of their span, each column close to the direction it had
+// (Householder QR with positive diagonal). k <= n.
 void orthonormalizeColumns(MatrixF64 &q);
 // The symmetric square root of a positive semi-definite matrix (negative eigenvalues count as zero).
 MatrixF64 symmetricSqrt(const ConstMatrixF64Ref &matrix);
@@ -50,19 +51,19 @@ MatrixF64 symmetricSqrt(const ConstMatrixF64Ref &matrix);
 using GramOperator = std::function<void(const ConstMatrixRef &x, MatrixRef y)>;
 
 struct LeadingSubspace {
-    MatrixF64 vectors;   // (n, k): orthonormal Ritz vectors of the k largest eigenvalues, descending
-    VectorF64 values;    // k Ritz values of G, descending (sigma^2), to the accuracy of the float products
-    Index blocks = 0;    // Krylov blocks built
+    MatrixF64 vectors;  // (n, k): orthonormal Ritz vectors of the k largest eigenvalues, descending
+    VectorF64 values;   // k Ritz values of G, descending (sigma^2), to the accuracy of the float products
+    Index blocks = 0;   // Krylov blocks built
 };
 struct LeadingSubspaceOptions {
     Index block = 32;
     Index maxBlocks = 64;
-    double tolerance = 1e-4;     // stop when the summed top-k Ritz energy grows by less than this, relative, per block
+    double tolerance = 1e-4;      // stop when the summed top-k Ritz energy grows by less than this, relative, per block
     std::uint64_t seed = 0x1F2E;  // of the random start block
 };
-// Block Krylov iteration with full reorthogonalisation (Golub and Underwood 1977; Musco and Musco 2015). n is the order of G; k <= n.
-// Memory: n floats per basis vector, block * (blocks built) of them, and n * k doubles for the result. Polls the stop token per block.
-// Throws Error(Numeric) when a product is not finite.
+// Block Krylov iteration with full reorthogonalisation (Golub and Underwood 1977; Musco and Musco 2015). n is the order of G; k
+// <= n. Memory: n floats per basis vector, block * (blocks built) of them, and n * k doubles for the result. Polls the stop token
+// per block. Throws Error(Numeric) when a product is not finite.
 LeadingSubspace leadingSubspace(Index n, Index k, const GramOperator &gram, const LeadingSubspaceOptions &options,
                                 const TaskContext &context);
 

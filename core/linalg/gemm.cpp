@@ -13,15 +13,15 @@ namespace {
 constexpr Index tileRows = 512;
 constexpr Index tileColumns = 2048;
 
-void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const float *a, Index lda, const float *b,
-              Index ldb, float *c, Index ldc)
+void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const float *a, Index lda,
+              const float *b, Index ldb, float *c, Index ldc)
 {
-    cblas_sgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), 1.0F, a, blasInt(lda), b, blasInt(ldb), 0.0F, c,
-                blasInt(ldc));
+    cblas_sgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), 1.0F, a, blasInt(lda), b, blasInt(ldb), 0.0F,
+                c, blasInt(ldc));
 }
 
-void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const double *a, Index lda, const double *b,
-              Index ldb, double *c, Index ldc)
+void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const double *a, Index lda,
+              const double *b, Index ldb, double *c, Index ldc)
 {
     cblas_dgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), 1.0, a, blasInt(lda), b, blasInt(ldb), 0.0, c,
                 blasInt(ldc));
@@ -77,7 +77,8 @@ template <typename ConstView, typename Scalar>
 void gramRows(const ConstView &x, Index begin, Index end, Scalar *rows, Index ld)
 {
     if (begin > 0)
-        callGemm(CblasTrans, CblasNoTrans, end - begin, begin, x.rows(), x.data() + begin, rowStride(x), x.data(), rowStride(x), rows, ld);
+        callGemm(CblasTrans, CblasNoTrans, end - begin, begin, x.rows(), x.data() + begin, rowStride(x), x.data(), rowStride(x),
+                 rows, ld);
     callSyrk(end - begin, x.rows(), x.data() + begin, rowStride(x), rows + begin, ld);
 }
 
@@ -137,12 +138,17 @@ double traceOfForm(const ConstView &x, const ConstView &r, const TaskContext &co
         const auto *block = r.data() + column * rowStride(r) + column;
         Dense product(rows, columns);
         if (below > 0) {
-            callGemm(CblasNoTrans, CblasNoTrans, rows, columns, below, own + columns, rowStride(x), block + columns * rowStride(r),
-                     rowStride(r), product.data(), columns);
-            parts[tile] = 2.0 * product.template cast<double>().cwiseProduct(x.block(row, column, rows, columns).template cast<double>()).sum();
+            callGemm(CblasNoTrans, CblasNoTrans, rows, columns, below, own + columns, rowStride(x),
+                     block + columns * rowStride(r), rowStride(r), product.data(), columns);
+            parts[tile] = 2.0
+                          * product.template cast<double>()
+                                .cwiseProduct(x.block(row, column, rows, columns).template cast<double>())
+                                .sum();
         }
-        callGemm(CblasNoTrans, CblasNoTrans, rows, columns, columns, own, rowStride(x), block, rowStride(r), product.data(), columns);
-        parts[tile] += product.template cast<double>().cwiseProduct(x.block(row, column, rows, columns).template cast<double>()).sum();
+        callGemm(CblasNoTrans, CblasNoTrans, rows, columns, columns, own, rowStride(x), block, rowStride(r), product.data(),
+                 columns);
+        parts[tile]
+            += product.template cast<double>().cwiseProduct(x.block(row, column, rows, columns).template cast<double>()).sum();
     });
     return parts.sum();
 }

@@ -25,8 +25,8 @@ void gram(const ConstMatrixRef &x, MatrixRef g, const TaskContext &context = {})
 void gram(const ConstMatrixF64Ref &x, MatrixF64Ref g, const TaskContext &context = {});
 // Lower triangle of sum += X^T X, the product in float and the sum in double, without a second (n, n) matrix.
 void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &context = {});
-// trace(X R X^T) for a symmetric R (n, n), x (rows, n): the products in the operands' precision from R's lower triangle, which is half
-// the work of X R, the sum in double.
+// trace(X R X^T) for a symmetric R (n, n), x (rows, n): the products in the operands' precision from R's lower triangle, which is
+// half the work of X R, the sum in double.
 double quadraticForm(const ConstMatrixRef &x, const ConstMatrixRef &r, const TaskContext &context = {});
 double quadraticForm(const ConstMatrixF64Ref &x, const ConstMatrixF64Ref &r, const TaskContext &context = {});
 // Copies the lower triangle above the diagonal.

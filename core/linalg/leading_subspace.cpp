@@ -52,8 +52,8 @@ private:
     Index m_size = 0;
 };
 
-// Orthonormal columns spanning those of `block` that are longer than `shortest`; columns that depend on others are dropped. Cholesky QR,
-// or Householder QR with column pivoting where the Gram matrix is too close to singular for it.
+// Orthonormal columns spanning those of `block` that are longer than `shortest`; columns that depend on others are dropped.
+// Cholesky QR, or Householder QR with column pivoting where the Gram matrix is too close to singular for it.
 Matrix orthonormalized(const Matrix &block, double shortest, const TaskContext &context)
 {
     MatrixF64 columns(block.rows(), block.cols());
@@ -81,7 +81,8 @@ Matrix orthonormalized(const Matrix &block, double shortest, const TaskContext &
     return thin.cast<float>();
 }
 
-// The block, which has been projected once, made orthonormal and orthogonal to the basis: the second projection removes what rounding left.
+// The block, which has been projected once, made orthonormal and orthogonal to the basis: the second projection removes what
+// rounding left.
 Matrix newDirections(const Matrix &block, double shortest, const KrylovBasis &basis, const TaskContext &context)
 {
     Matrix q = orthonormalized(block, shortest, context);
@@ -125,7 +126,8 @@ LeadingSubspace leadingSubspace(Index n, Index k, const GramOperator &gramOperat
         Matrix z(n, q.cols());
         gramOperator(q, z);
         if (!z.allFinite())
-            throw Error(ErrorCode::Numeric, fmt::format("leading subspace of order {}: product {} is not finite", n, result.blocks));
+            throw Error(ErrorCode::Numeric,
+                        fmt::format("leading subspace of order {}: product {} is not finite", n, result.blocks));
         largest = std::max(largest, static_cast<double>(z.colwise().norm().maxCoeff()));
         const MatrixF64 inside = basis.projectOut(z, silent).cast<double>();
         projected.conservativeResize(basis.size(), basis.size());
@@ -152,7 +154,8 @@ LeadingSubspace leadingSubspace(Index n, Index k, const GramOperator &gramOperat
         if (q.cols() == 0) {
             if (basis.size() >= k)
                 break;
-            throw Error(ErrorCode::Numeric, fmt::format("leading subspace of order {}: no direction left after {}", n, basis.size()));
+            throw Error(ErrorCode::Numeric,
+                        fmt::format("leading subspace of order {}: no direction left after {}", n, basis.size()));
         }
     }
 

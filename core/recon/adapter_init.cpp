@@ -26,8 +26,8 @@ Matrix quantized(const ConstMatrixRef &weight, const Quantizer &quantizer)
 void checkRank(const ConstMatrixRef &weight, Index rank)
 {
     if (rank < 0 || rank > std::min(weight.rows(), weight.cols()))
-        throw Error(ErrorCode::Argument, fmt::format("adapter rank {} is not in 0 ... {}, the smaller side of a {}x{} weight", rank,
-                                                     std::min(weight.rows(), weight.cols()), weight.rows(), weight.cols()));
+        throw Error(ErrorCode::Argument, fmt::format("adapter rank {} is not in 0 ... {}, the smaller side of a {}x{} weight",
+                                                     rank, std::min(weight.rows(), weight.cols()), weight.rows(), weight.cols()));
 }
 
 }  // namespace
@@ -60,7 +60,8 @@ AdapterInit initQera(const ConstMatrixRef &weight, const Quantizer &quantizer, I
     checkRank(weight, rank);
     const Index in = weight.cols();
     if (scale.rows() != in || (scale.cols() != 1 && scale.cols() != in))
-        throw Error(ErrorCode::Shape, fmt::format("weight is {}x{}, the scale {}x{}", weight.rows(), in, scale.rows(), scale.cols()));
+        throw Error(ErrorCode::Shape,
+                    fmt::format("weight is {}x{}, the scale {}x{}", weight.rows(), in, scale.rows(), scale.cols()));
     AdapterInit init;
     init.base = quantized(weight, quantizer);
     const MatrixF64 error = (weight - init.base).cast<double>();
@@ -74,7 +75,8 @@ AdapterInit initQera(const ConstMatrixRef &weight, const Quantizer &quantizer, I
     const MatrixF64 u = svd.u.leftCols(rank);
     MatrixF64 a(rank, in);
     transposedMultiply(u, error, a);
-    const double floor = svd.sigma.size() ? svd.sigma[0] * static_cast<double>(svd.sigma.size()) * std::numeric_limits<double>::epsilon() : 0;
+    const double floor
+        = svd.sigma.size() ? svd.sigma[0] * static_cast<double>(svd.sigma.size()) * std::numeric_limits<double>::epsilon() : 0;
     VectorF64 sigma = svd.sigma.head(rank);
     for (Index i = 0; i < rank; ++i) {
         a.row(i) *= sigma[i] > floor ? 1.0 / sigma[i] : 0.0;

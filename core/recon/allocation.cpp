@@ -42,11 +42,13 @@ void check(std::span<const RankCandidate> layers, double budgetBits)
         throw Error(ErrorCode::Argument, fmt::format("a budget of {} bits cannot be spent", budgetBits));
     for (std::size_t i = 0; i < layers.size(); ++i) {
         const RankCandidate &layer = layers[i];
-        const bool descending = std::is_sorted(layer.sigma.begin(), layer.sigma.end(), [](double next, double before) { return !(next <= before); });
-        if (!(layer.weight >= 0) || !(bitsPerComponent(layer) > 0) || !descending || (layer.sigma.size() && !(layer.sigma.minCoeff() >= 0)))
+        const bool descending = std::is_sorted(layer.sigma.begin(), layer.sigma.end(),
+                                               [](double next, double before) { return !(next <= before); });
+        if (!(layer.weight >= 0) || !(bitsPerComponent(layer) > 0) || !descending
+            || (layer.sigma.size() && !(layer.sigma.minCoeff() >= 0)))
             throw Error(ErrorCode::Argument,
-                        fmt::format("layer {} of the allocation: weight {}, {} bits a component, singular values {}", i, layer.weight,
-                                    bitsPerComponent(layer), descending ? "descending" : "not descending"));
+                        fmt::format("layer {} of the allocation: weight {}, {} bits a component, singular values {}", i,
+                                    layer.weight, bitsPerComponent(layer), descending ? "descending" : "not descending"));
     }
 }
 

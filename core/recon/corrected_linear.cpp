@@ -43,9 +43,10 @@ CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCor
     const Index in = quantizedWeight.cols();
     if (bias.size() != 0 && bias.size() != out)
         throw Error(ErrorCode::Shape, fmt::format("weight is {}x{}, the bias has {} elements", out, in, bias.size()));
-    if (correction.rank() > 0 && (correction.a.rows() != in || correction.b.cols() != out || correction.b.rows() != correction.rank()))
-        throw Error(ErrorCode::Shape, fmt::format("weight is {}x{}, A {}x{}, B {}x{}", out, in, correction.a.rows(), correction.a.cols(),
-                                                  correction.b.rows(), correction.b.cols()));
+    if (correction.rank() > 0
+        && (correction.a.rows() != in || correction.b.cols() != out || correction.b.rows() != correction.rank()))
+        throw Error(ErrorCode::Shape, fmt::format("weight is {}x{}, A {}x{}, B {}x{}", out, in, correction.a.rows(),
+                                                  correction.a.cols(), correction.b.rows(), correction.b.cols()));
     m_state->activation = quantizerOrNull(formats.activation);
     m_state->xa = quantizerOrNull(formats.xa);
     m_state->xab = quantizerOrNull(formats.xab);

@@ -12,12 +12,12 @@ namespace lqer {
 // The formats of one layer's values besides its weight. Passthrough by default. numerics.md D.
 struct LinearFormats {
     FormatSpec weight;
-    FormatSpec activation;   // x
+    FormatSpec activation;  // x
     FormatSpec bias;
-    FormatSpec a, b;         // stored factors
-    FormatSpec xa, xab;      // x A and (x A) B; the papers use the activation's format
-    // Activations are quantized as (1, tokens, features), one batch of one window, or as (tokens, features): OPT's fc1 and fc2 see
-    // their input flattened (numerics.md D). The same for blocks within one token.
+    FormatSpec a, b;     // stored factors
+    FormatSpec xa, xab;  // x A and (x A) B; the papers use the activation's format
+    // Activations are quantized as (1, tokens, features), one batch of one window, or as (tokens, features): OPT's fc1 and fc2
+    // see their input flattened (numerics.md D). The same for blocks within one token.
     bool flatActivations = false;
     friend bool operator==(const LinearFormats &, const LinearFormats &) = default;
 };
@@ -25,9 +25,9 @@ struct LinearFormats {
 // y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread.
 class CorrectedLinear final : public LinearOperator {
 public:
-    // quantizedWeight (out, in) is W_q already; bias empty without one; correction may be empty (rank 0), its factors are quantized
-    // already. Throws Error(Shape) where the parts do not fit together, Error(Argument) on an unknown format, Error(Numeric) on a bias
-    // that its format cannot hold.
+    // quantizedWeight (out, in) is W_q already; bias empty without one; correction may be empty (rank 0), its factors are
+    // quantized already. Throws Error(Shape) where the parts do not fit together, Error(Argument) on an unknown format,
+    // Error(Numeric) on a bias that its format cannot hold.
     CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCorrection correction, const LinearFormats &formats);
     ~CorrectedLinear() override;
     void apply(const ConstMatrixRef &x, MatrixRef y) const override;

@@ -99,7 +99,8 @@ MatrixF64 transposedErrorTimes(const ConstMatrixRef &error, const ConstMatrixF64
 {
     MatrixF64 y(error.cols(), v.cols());
     parallelFor(context, error.cols(), band, [&](Index begin, Index end) {
-        transposedMultiply(MatrixF64(error.middleCols(begin, end - begin).cast<double>()), v, y.middleRows(begin, end - begin), context);
+        transposedMultiply(MatrixF64(error.middleCols(begin, end - begin).cast<double>()), v, y.middleRows(begin, end - begin),
+                           context);
     });
     return y;
 }
@@ -170,7 +171,8 @@ Leading leadingByIteration(const ConstMatrixRef &error, const Scaling &scaling, 
     if (scaling.kind() == ScalingKind::Exact) {
         r.resize(in, in);
         parallelFor(context, in, band, [&](Index begin, Index end) {
-            r.middleRows(begin, end - begin) = (scaling.sum().middleRows(begin, end - begin) / (scaling.tokens() * unit)).cast<float>();
+            r.middleRows(begin, end - begin)
+                = (scaling.sum().middleRows(begin, end - begin) / (scaling.tokens() * unit)).cast<float>();
         });
     } else {
         diagonal = (scaling.diagonal() / unit).cast<float>();
@@ -221,8 +223,9 @@ void checkFinite(const ConstMatrixRef &error)
     for (Index row = 0; row < error.rows(); ++row) {
         std::size_t column = 0;
         if (countNonFinite({error.data() + row * error.outerStride(), static_cast<std::size_t>(error.cols())}, &column) > 0)
-            throw Error(ErrorCode::Numeric, fmt::format("quantization error of a {}x{} weight is {} at output {}, input {}", error.rows(),
-                                                        error.cols(), error(row, static_cast<Index>(column)), row, column));
+            throw Error(ErrorCode::Numeric,
+                        fmt::format("quantization error of a {}x{} weight is {} at output {}, input {}", error.rows(),
+                                    error.cols(), error(row, static_cast<Index>(column)), row, column));
     }
 }
 
@@ -241,7 +244,8 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
 {
     LQER_ASSERT(error.rows() > 0 && error.cols() > 0 && options.maxRank >= 0);
     if (scaling.features() != error.cols())
-        throw Error(ErrorCode::Shape, fmt::format("weight is {}x{}, the scaling covers {} inputs", error.rows(), error.cols(), scaling.features()));
+        throw Error(ErrorCode::Shape,
+                    fmt::format("weight is {}x{}, the scaling covers {} inputs", error.rows(), error.cols(), scaling.features()));
     checkFinite(error);
     const Index order = std::min(error.rows(), error.cols());
     const Index k = options.maxRank == 0 ? order : std::min(options.maxRank, order);
@@ -263,8 +267,7 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
     else if (leading.complete && options.sigmaUnscaled.size() == order)
         result.sigmaUnscaled = options.sigmaUnscaled;
     else if (leading.complete)
-        result.sigmaUnscaled =
-            leadingExactly(error, Scaling(ScalingKind::Identity, nullptr, error.cols()), 0, silent).sigma;
+        result.sigmaUnscaled = leadingExactly(error, Scaling(ScalingKind::Identity, nullptr, error.cols()), 0, silent).sigma;
 
     result.a = transposedErrorTimes(error, leading.vectors, silent);
     result.b = leading.vectors.transpose();
@@ -282,8 +285,9 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
 LowRankCorrection ErrorDecomposition::truncate(Index rank, const Quantizer &aFormat, const Quantizer &bFormat) const
 {
     if (rank < 0 || rank > std::min(in(), out()))
-        throw Error(ErrorCode::Argument, fmt::format("rank {} is not in 0 ... {}, the smaller side of a layer with {} inputs and {} outputs",
-                                                     rank, std::min(in(), out()), in(), out()));
+        throw Error(ErrorCode::Argument,
+                    fmt::format("rank {} is not in 0 ... {}, the smaller side of a layer with {} inputs and {} outputs", rank,
+                                std::min(in(), out()), in(), out()));
     if (rank > maxRank())
         throw Error(ErrorCode::Argument, fmt::format("rank {} is above the {} components that were computed", rank, maxRank()));
     return {quantized(a.leftCols(rank), aFormat), quantized(b.topRows(rank), bFormat), aFormat.spec(), bFormat.spec()};

@@ -19,48 +19,52 @@ struct LowRankCorrection {
 };
 
 // The decomposition of one layer's quantization error under one scaling, good for every rank up to maxRank(). Immutable.
-// E = (W - W_q)^T (in, out); V_k top eigenvectors of E^T M E; A = E V_k Sigma_k^-1, B = Sigma_k V_k^T (math.md). A B = E V_k V_k^T.
+// E = (W - W_q)^T (in, out); V_k top eigenvectors of E^T M E; A = E V_k Sigma_k^-1, B = Sigma_k V_k^T (math.md). A B = E V_k
+// V_k^T.
 struct ErrorDecomposition {
     ScalingKind scaling = ScalingKind::Identity;
-    // (in, kmax), official A = E V Sigma^-1. The sign of each component makes the entry of largest magnitude of A's column positive.
-    // Components whose sigma is lost in rounding (sigma^2 below n eps sigma_1^2) are zero in A and in B.
+    // (in, kmax), official A = E V Sigma^-1. The sign of each component makes the entry of largest magnitude of A's column
+    // positive. Components whose sigma is lost in rounding (sigma^2 below n eps sigma_1^2) are zero in A and in B.
     MatrixF64 a;
-    MatrixF64 b;                 // (kmax, out): official B = Sigma V^T
-    VectorF64 sigma;             // singular values of F E (F^T F = M), descending, all min(in, out) if spectrumComplete, else kmax
-    VectorF64 sigmaUnscaled;     // singular values of E itself; without spectrumComplete empty, unless the scaling is Identity
+    MatrixF64 b;              // (kmax, out): official B = Sigma V^T
+    VectorF64 sigma;          // singular values of F E (F^T F = M), descending, all min(in, out) if spectrumComplete, else kmax
+    VectorF64 sigmaUnscaled;  // singular values of E itself; without spectrumComplete empty, unless the scaling is Identity
     bool spectrumComplete = true;
-    double totalEnergy = 0;         // ||F E||_F^2 = trace(E^T M E)
-    double totalEnergyUnscaled = 0; // ||E||_F^2
+    double totalEnergy = 0;          // ||F E||_F^2 = trace(E^T M E)
+    double totalEnergyUnscaled = 0;  // ||E||_F^2
 
     Index in() const { return a.rows(); }
     Index out() const { return b.cols(); }
     Index maxRank() const { return a.cols(); }
-    // First k columns of A and rows of B, quantized as (in, k) and (k, out). Throws Error(Argument) on a rank above maxRank() or min(in, out).
+    // First k columns of A and rows of B, quantized as (in, k) and (k, out). Throws Error(Argument) on a rank above maxRank() or
+    // min(in, out).
     LowRankCorrection truncate(Index rank, const Quantizer &aFormat, const Quantizer &bFormat) const;
     // sum_{i>k} sigma_i^2: the shaped error that remains, before A and B are quantized.
     double residualEnergy(Index rank) const;
 };
 
 struct DecompositionOptions {
-    Index maxRank = 0;              // 0, or more than there is: min(in, out)
-    // All singular values, or the leading maxRank only. All of them cost a tridiagonalisation of order min(in, out), twice (shaped
-    // and not); above order 16384 they are never computed for a small maxRank.
+    Index maxRank = 0;  // 0, or more than there is: min(in, out)
+    // All singular values, or the leading maxRank only. All of them cost a tridiagonalisation of order min(in, out), twice
+    // (shaped and not); above order 16384 they are never computed for a small maxRank.
     bool fullSpectrum = true;
-    VectorF64 sigmaUnscaled = {};   // complete, from another decomposition of the same error: not computed again
-    Index exactBelow = 1024;        // min(in, out) up to here: always by LAPACK, never by iteration
+    VectorF64 sigmaUnscaled = {};  // complete, from another decomposition of the same error: not computed again
+    Index exactBelow = 1024;       // min(in, out) up to here: always by LAPACK, never by iteration
 };
 
 // error = W - W_q as (out, in), the orientation of the weight. Throws Error(Numeric).
 //
-// Exact route: the Gram matrix of the smaller side in double. Leading components only: block Krylov on x -> E^T (M (E x)) in float,
-// then Rayleigh-Ritz in double, so that sigma is what A and B really capture (0.9998 of the optimum or better at order 4096).
-// Peak memory beside the error: exact route min(in,out)^2 doubles (with M = R and in < out two of them) and factors; leading route
-// one float copy of R, about 200 floats per input or output channel and rank-k factors. Never a second copy of the error.
+// Exact route: the Gram matrix of the smaller side in double. Leading components only: block Krylov on x -> E^T (M (E x)) in
+// float, then Rayleigh-Ritz in double, so that sigma is what A and B really capture (0.9998 of the optimum or better at order
+// 4096). Peak memory beside the error: exact route min(in,out)^2 doubles (with M = R and in < out two of them) and factors;
+// leading route one float copy of R, about 200 floats per input or output channel and rank-k factors. Never a second copy of the
+// error.
 ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling, const DecompositionOptions &options,
                              const TaskContext &context);
 
 // trace((E - AB)^T R (E - AB)) and, without R, with diag(E[x^2]): the expected squared output error per token of one layer for
 // any correction. error (out, in) = W - W_q, or W itself for the energy of the output; correction may be null (no correction).
-double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats, const TaskContext &context);
+double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats,
+                   const TaskContext &context);
 
 }  // namespace lqer

@@ -73,7 +73,8 @@ NoiseLevel noiseLevel(const VectorF64 &sigma, Index rows, Index cols)
     const Index n = sigma.size();
     const double median = 0.5 * (sigma[(n - 1) / 2] + sigma[n / 2]);
     NoiseLevel level;
-    level.variance = median * median / (marchenkoPasturMedian(aspectRatio(rows, cols)) * static_cast<double>(std::max(rows, cols)));
+    level.variance
+        = median * median / (marchenkoPasturMedian(aspectRatio(rows, cols)) * static_cast<double>(std::max(rows, cols)));
     level.edge = noiseEdge(rows, cols, level.variance);
     level.threshold = gavishDonohoThreshold(rows, cols, median);
     level.aboveEdge = countAbove(sigma, level.edge);

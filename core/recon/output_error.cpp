@@ -10,7 +10,8 @@
 
 namespace lqer {
 
-double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats, const TaskContext &context)
+double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats,
+                   const TaskContext &context)
 {
     constexpr Index band = 512;  // outputs at a time in double
     const Index in = error.cols();
@@ -29,7 +30,8 @@ double outputError(const ConstMatrixRef &error, const LowRankCorrection *correct
         MatrixF64 remaining = error.middleRows(begin, end - begin).cast<double>();
         if (aTransposed.size()) {
             MatrixF64 corrected(end - begin, in);
-            transposedMultiply(MatrixF64(correction->b.middleCols(begin, end - begin).cast<double>()), aTransposed, corrected, silent);
+            transposedMultiply(MatrixF64(correction->b.middleCols(begin, end - begin).cast<double>()), aTransposed, corrected,
+                               silent);
             remaining -= corrected;
         }
         double &part = parts[begin / band];

@@ -16,10 +16,14 @@ namespace lqer {
 std::string_view toString(ScalingKind kind)
 {
     switch (kind) {
-    case ScalingKind::Identity: return "identity";
-    case ScalingKind::MeanAbs: return "lqer";
-    case ScalingKind::Diagonal: return "diag";
-    case ScalingKind::Exact: return "exact";
+    case ScalingKind::Identity:
+        return "identity";
+    case ScalingKind::MeanAbs:
+        return "lqer";
+    case ScalingKind::Diagonal:
+        return "diag";
+    case ScalingKind::Exact:
+        return "exact";
     }
     failedCheck("known scaling", __FILE__, __LINE__);
 }
@@ -50,7 +54,8 @@ Scaling::Scaling(ScalingKind kind, std::shared_ptr<const SiteStats> stats, Index
     if (!m_stats || m_stats->tokens <= 0)
         throw Error(ErrorCode::Argument, fmt::format("scaling '{}' needs calibration statistics", toString(kind)));
     if (m_stats->features() != features)
-        throw Error(ErrorCode::Shape, fmt::format("the layer has {} inputs, the statistics cover {}", features, m_stats->features()));
+        throw Error(ErrorCode::Shape,
+                    fmt::format("the layer has {} inputs, the statistics cover {}", features, m_stats->features()));
     if (kind == ScalingKind::Exact) {
         if (!m_stats->hasAutocorrelation())
             throw Error(ErrorCode::Argument, "scaling 'exact' needs statistics with the autocorrelation matrix");
@@ -61,7 +66,8 @@ Scaling::Scaling(ScalingKind kind, std::shared_ptr<const SiteStats> stats, Index
         return;
     }
     if (kind == ScalingKind::MeanAbs && m_stats->maxMeanAbs.size() != features)
-        throw Error(ErrorCode::Shape, fmt::format("the layer has {} inputs, the mean magnitudes cover {}", features, m_stats->maxMeanAbs.size()));
+        throw Error(ErrorCode::Shape,
+                    fmt::format("the layer has {} inputs, the mean magnitudes cover {}", features, m_stats->maxMeanAbs.size()));
     m_diagonal = (kind == ScalingKind::MeanAbs ? m_stats->lqerScale() : m_stats->diagonalScale()).cwiseAbs2();
     m_stats.reset();
 }

@@ -12,20 +12,21 @@ namespace lqer {
 
 // By what the quantization error is weighted before its leading part is taken (math.md, "One optimum, one formula").
 enum class ScalingKind {
-    Identity,   // M = I            plain SVD of the error
-    MeanAbs,    // M = diag(s^2)    LQER / L2QER, s = calibrated mean magnitude
-    Diagonal,   // M = diag(E[x^2]) QERA-approx
-    Exact,      // M = R            QERA-exact
+    Identity,  // M = I            plain SVD of the error
+    MeanAbs,   // M = diag(s^2)    LQER / L2QER, s = calibrated mean magnitude
+    Diagonal,  // M = diag(E[x^2]) QERA-approx
+    Exact,     // M = R            QERA-exact
 };
 std::string_view toString(ScalingKind kind);  // "identity", "lqer", "diag", "exact"
 // Also takes the papers' names: "diagonal", "rxx", "mean-abs". Throws Error(Argument).
 ScalingKind scalingFromString(std::string_view name);
 
-// The weighting M of one activation site. M is only ever multiplied by: no square root, no inverse. A value; shares the statistics.
+// The weighting M of one activation site. M is only ever multiplied by: no square root, no inverse. A value; shares the
+// statistics.
 class Scaling {
 public:
-    // stats may be null for Identity. Throws Error(Argument) if the statistics lack what the kind needs, Error(Shape) if they cover
-    // another number of features.
+    // stats may be null for Identity. Throws Error(Argument) if the statistics lack what the kind needs, Error(Shape) if they
+    // cover another number of features.
     Scaling(ScalingKind kind, std::shared_ptr<const SiteStats> stats, Index features);
     // M = diag(scale^2) with the scale as given; kind is MeanAbs or Diagonal.
     static Scaling fromVector(ScalingKind kind, const VectorF64 &scale);

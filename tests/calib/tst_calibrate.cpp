@@ -24,22 +24,27 @@ TokenWindows windowsFor(const Transformer &model, std::size_t count, std::size_t
     for (std::size_t w = 0; w < count; ++w) {
         TokenWindow window;
         for (std::size_t i = 0; i < length - w % 2; ++i)  // windows of two lengths
-            window.ids.push_back(static_cast<TokenId>((w * 31 + i * 17 + i * i) % static_cast<std::size_t>(model.config().vocabulary)));
+            window.ids.push_back(
+                static_cast<TokenId>((w * 31 + i * 17 + i * i) % static_cast<std::size_t>(model.config().vocabulary)));
         windows.windows.push_back(window);
     }
     return windows;
 }
 
-std::map<std::string, SiteStats> statisticsOf(const Transformer &model, const TokenWindows &windows, const CalibrationOptions &options,
-                                              const TaskContext &context, std::vector<std::string> *order = nullptr)
+std::map<std::string, SiteStats> statisticsOf(const Transformer &model, const TokenWindows &windows,
+                                              const CalibrationOptions &options, const TaskContext &context,
+                                              std::vector<std::string> *order = nullptr)
 {
     std::map<std::string, SiteStats> sites;
-    calibrate(model, windows, options, [&](const ActivationSite &site, SiteStats stats) {
-        if (order)
-            order->push_back(site.name);
-        QVERIFY(!sites.contains(site.name));
-        sites.emplace(site.name, std::move(stats));
-    }, context);
+    calibrate(
+        model, windows, options,
+        [&](const ActivationSite &site, SiteStats stats) {
+            if (order)
+                order->push_back(site.name);
+            QVERIFY(!sites.contains(site.name));
+            sites.emplace(site.name, std::move(stats));
+        },
+        context);
     return sites;
 }
 
@@ -55,8 +60,8 @@ bool same(const std::map<std::string, SiteStats> &a, const std::map<std::string,
 {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto &x, const auto &y) {
         return x.first == y.first && x.second.tokens == y.second.tokens && x.second.maxMeanAbs == y.second.maxMeanAbs
-            && x.second.sumSquares == y.second.sumSquares && x.second.maxAbs == y.second.maxAbs
-            && x.second.autocorrelation == y.second.autocorrelation;
+               && x.second.sumSquares == y.second.sumSquares && x.second.maxAbs == y.second.maxAbs
+               && x.second.autocorrelation == y.second.autocorrelation;
     });
 }
 
@@ -178,10 +183,13 @@ private slots:
         const Transformer model = modelOf("stories260k");
         std::stop_source source;
         int delivered = 0;
-        QVERIFY_EXCEPTION_THROWN(calibrate(model, windowsFor(model, 3, 12), {}, [&](const ActivationSite &, SiteStats) {
-            ++delivered;
-            source.request_stop();
-        }, {nullptr, nullptr, source.get_token()}), Cancelled);
+        QVERIFY_EXCEPTION_THROWN(calibrate(model, windowsFor(model, 3, 12), {},
+                                           [&](const ActivationSite &, SiteStats) {
+                                               ++delivered;
+                                               source.request_stop();
+                                           },
+                                           {nullptr, nullptr, source.get_token()}),
+                                 Cancelled);
         QVERIFY(delivered >= 1 && delivered < static_cast<int>(model.activationSites().size()));
     }
 

@@ -61,13 +61,16 @@ private slots:
         for (const Matrix &b : batches)
             largestMean = largestMean.cwiseMax(b.cast<double>().cwiseAbs().colwise().mean().transpose());
         QVERIFY((stats.maxMeanAbs - largestMean).cwiseAbs().maxCoeff() < 1e-12 * largestMean.maxCoeff());
-        QVERIFY((stats.sumSquares - x.cwiseAbs2().colwise().sum().transpose()).cwiseAbs().maxCoeff() < 1e-12 * stats.sumSquares.maxCoeff());
+        QVERIFY((stats.sumSquares - x.cwiseAbs2().colwise().sum().transpose()).cwiseAbs().maxCoeff()
+                < 1e-12 * stats.sumSquares.maxCoeff());
         QVERIFY(stats.maxAbs == VectorF64(x.cwiseAbs().colwise().maxCoeff().transpose()));
         const MatrixF64 r = x.transpose() * x;
         QVERIFY((stats.autocorrelation - r).cwiseAbs().maxCoeff() < 1e-5 * r.cwiseAbs().maxCoeff());  // float products
         QVERIFY(stats.autocorrelation == stats.autocorrelation.transpose());
-        QVERIFY((stats.meanAutocorrelation() * 30.0 - stats.autocorrelation).cwiseAbs().maxCoeff() < 1e-12 * r.cwiseAbs().maxCoeff());
-        QVERIFY((stats.diagonalScale().cwiseAbs2() * 30.0 - stats.sumSquares).cwiseAbs().maxCoeff() < 1e-12 * stats.sumSquares.maxCoeff());
+        QVERIFY((stats.meanAutocorrelation() * 30.0 - stats.autocorrelation).cwiseAbs().maxCoeff()
+                < 1e-12 * r.cwiseAbs().maxCoeff());
+        QVERIFY((stats.diagonalScale().cwiseAbs2() * 30.0 - stats.sumSquares).cwiseAbs().maxCoeff()
+                < 1e-12 * stats.sumSquares.maxCoeff());
     }
 
     void theLqerScaleIsClampedAndCentred()

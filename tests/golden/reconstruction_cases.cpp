@@ -71,14 +71,17 @@ Matrix quantizedWeight(const Case &golden, Verdict &verdict, const FormatSpec &f
     return found;
 }
 
-// Spacing of the codes of a shared-exponent format of this width at each element: the block's leading power of two over 2^(width - 2).
+// Spacing of the codes of a shared-exponent format of this width at each element: the block's leading power of two over 2^(width
+// - 2).
 std::function<double(std::size_t)> stepsOf(const Matrix &values, std::int64_t width, Index blockRows, Index blockColumns)
 {
     return [=, &values](std::size_t flat) {
         const Index row = static_cast<Index>(flat) / values.cols() / blockRows * blockRows;
         const Index column = static_cast<Index>(flat) % values.cols() / blockColumns * blockColumns;
-        const float most = values.block(row, column, std::min(blockRows, values.rows() - row), std::min(blockColumns, values.cols() - column))
-                               .cwiseAbs().maxCoeff();
+        const float most
+            = values.block(row, column, std::min(blockRows, values.rows() - row), std::min(blockColumns, values.cols() - column))
+                  .cwiseAbs()
+                  .maxCoeff();
         return most > 0 ? std::exp2(std::floor(std::log2(most)) - static_cast<double>(width - 2)) : 0.0;
     };
 }
@@ -199,12 +202,14 @@ void runReconstruction(const Case &golden, Verdict &verdict)
         Tolerance product;
         product.relative = golden.tolerance().find("AB_atol") ? 0 : factors;
         product.absolute = toleranceNumber(golden, "AB_atol", factors * (goldenA * goldenB).cwiseAbs().maxCoeff());
-        compareValues(verdict, "A B", valuesOf(golden.hasOutput("AB") ? golden.output("AB").toMatrixF64() : MatrixF64(goldenA * goldenB)),
+        compareValues(verdict, "A B",
+                      valuesOf(golden.hasOutput("AB") ? golden.output("AB").toMatrixF64() : MatrixF64(goldenA * goldenB)),
                       valuesOf(MatrixF64(a * b)), product);
     } else {
         const JsonReader table = golden.params()["x_quantizer"];
         const JsonReader block = table["block_size"];
-        const std::int64_t length = block.value().isArray() ? block.at(block.size() - 1).integer(1, INT64_MAX) : block.integer(1, INT64_MAX);
+        const std::int64_t length
+            = block.value().isArray() ? block.at(block.size() - 1).integer(1, INT64_MAX) : block.integer(1, INT64_MAX);
         compareStepped(verdict, "B", goldenB.cast<float>(), b, table["width"].integer(2, 8), 1, length);
     }
     const double values = toleranceNumber(golden, "sv_rtol_of_max", 1e-5);
@@ -223,7 +228,8 @@ void runReconstruction(const Case &golden, Verdict &verdict)
     compareDerived(golden, verdict, "scaled_fro_before", std::sqrt(decomposition.totalEnergy), relative);
     compareDerived(golden, verdict, "scaled_fro_after", shapedNorm(remaining, scaling), relative);
     if (bFormat.isPassthrough())
-        compareNumber(verdict, "residual energy", shapedNorm(remaining, scaling), std::sqrt(decomposition.residualEnergy(rank)), 1e-4);
+        compareNumber(verdict, "residual energy", shapedNorm(remaining, scaling), std::sqrt(decomposition.residualEnergy(rank)),
+                      1e-4);
 }
 
 // A singular R: the official factors are arbitrary and may be huge; the error on the calibration data is what counts.
@@ -245,7 +251,8 @@ void runSingularReconstruction(const Case &golden, Verdict &verdict)
     const double found = std::sqrt(outputError(error, &correction, *stats, {}));
     if (!(found <= 1.02 * optimal))
         verdict.fail(fmt::format("output error {:.9g} is more than 1.02 times the optimum {:.9g}", found, optimal));
-    compareDerived(golden, verdict, "output_error_without_AB", std::sqrt(outputError(error, nullptr, *stats, {})), errorTolerance);
+    compareDerived(golden, verdict, "output_error_without_AB", std::sqrt(outputError(error, nullptr, *stats, {})),
+                   errorTolerance);
     // What the official route does not promise: never worse than no correction, on any input.
     const MatrixF64 e = error.cast<double>().transpose();
     if (!((e - correction.a.cast<double>() * correction.b.cast<double>()).norm() <= e.norm() * (1 + 1e-6)))
@@ -288,7 +295,8 @@ void runLqerApproximation(const Case &golden, Verdict &verdict, bool scaled)
     const ErrorDecomposition decomposition = decompose(error, scaling, {}, {});
     const Index rank = golden.params()["rank"].integer(1, decomposition.maxRank());
 
-    // The sign of a component decides which way an exact tie rounds, so the official signs are taken before A and B are quantized.
+    // The sign of a component decides which way an exact tie rounds, so the official signs are taken before A and B are
+    // quantized.
     ErrorDecomposition aligned = decomposition;
     alignSigns(golden.output("A").toMatrixF64(), aligned.a, aligned.b);
     const LowRankCorrection correction = aligned.truncate(rank, *makeQuantizer(blockFp(golden.params()["A_quantizer"])),
@@ -300,7 +308,8 @@ void runLqerApproximation(const Case &golden, Verdict &verdict, bool scaled)
 
     const MatrixF64 product = a * b;
     const MatrixF64 expected = golden.output("A").toMatrixF64() * golden.output("B").toMatrixF64();
-    compareNumber(verdict, "distance of A B", 0, (product - expected).norm(), 0, toleranceNumber(golden, "AB_rel_fro", 0.02) * expected.norm());
+    compareNumber(verdict, "distance of A B", 0, (product - expected).norm(), 0,
+                  toleranceNumber(golden, "AB_rel_fro", 0.02) * expected.norm());
     const MatrixF64 e = error.cast<double>().transpose();
     const double relative = toleranceNumber(golden, "l1_rtol", 0.02);
     const auto meanMagnitude = [](const MatrixF64 &m) { return m.cwiseAbs().mean(); };
@@ -380,7 +389,10 @@ FormatSpec adapterFormat(const Case &golden)
     if (!params.has("bnb_quant_type"))
         return {"mxint", {{"width", params["num_bits"].integer(2, 8)}, {"block_size", block}}};
     return {"normalfloat",
-            {{"num_bits", std::int64_t(2)}, {"block_size", block}, {"kernel", std::string("argmin")}, {"table", params["bnb_quant_type"].string()}}};
+            {{"num_bits", std::int64_t(2)},
+             {"block_size", block},
+             {"kernel", std::string("argmin")},
+             {"table", params["bnb_quant_type"].string()}}};
 }
 
 void compareAdapter(const Case &golden, Verdict &verdict, const AdapterInit &found)
@@ -426,7 +438,8 @@ void runQeraAdapter(const Case &golden, Verdict &verdict)
     Matrix scale(stored.shape()[0], stored.shape().size() == 2 ? stored.shape()[1] : 1);
     stored.copyTo(std::span(scale.data(), static_cast<std::size_t>(scale.size())));
     compareAdapter(golden, verdict,
-                   initQera(weight, *makeQuantizer(adapterFormat(golden)), golden.params()["reduced_rank"].integer(1, weight.rows()), scale));
+                   initQera(weight, *makeQuantizer(adapterFormat(golden)),
+                            golden.params()["reduced_rank"].integer(1, weight.rows()), scale));
 }
 
 void runQlora(const Case &golden, Verdict &verdict)

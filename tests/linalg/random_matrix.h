@@ -28,7 +28,8 @@ inline Matrix randomActivations(Index tokens, Index features, unsigned seed, dou
     const Index latent = std::max<Index>(1, features / 4);
     std::mt19937_64 engine(seed + 1000);
     std::normal_distribution<double> normal;
-    MatrixF64 x = randomMatrixF64(tokens, latent, seed) * randomMatrixF64(latent, features, seed + 1) / std::sqrt(static_cast<double>(latent));
+    MatrixF64 x = randomMatrixF64(tokens, latent, seed) * randomMatrixF64(latent, features, seed + 1)
+                  / std::sqrt(static_cast<double>(latent));
     x += 0.5 * randomMatrixF64(tokens, features, seed + 2);
     for (Index j = 0; j < features; ++j)
         x.col(j) *= std::exp(spread * normal(engine)) * (j % 97 == 13 ? 10.0 : 1.0);

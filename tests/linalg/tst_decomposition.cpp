@@ -262,11 +262,14 @@ private slots:
         const Matrix e = randomError(900, 900, 15);
         ThreadPool three(3);
         const auto run = [&](const TaskContext &context) {
-            return leadingSubspace(900, 20, [&](const ConstMatrixRef &x, MatrixRef y) {
-                Matrix t(900, x.cols());
-                multiply(e, x, t, context);
-                transposedMultiply(e, t, y, context);
-            }, {}, context);
+            return leadingSubspace(
+                900, 20,
+                [&](const ConstMatrixRef &x, MatrixRef y) {
+                    Matrix t(900, x.cols());
+                    multiply(e, x, t, context);
+                    transposedMultiply(e, t, y, context);
+                },
+                {}, context);
         };
         const LeadingSubspace alone = run({});
         const LeadingSubspace together = run({&three});
@@ -285,19 +288,24 @@ private slots:
         };
         LeadingSubspaceOptions options;
         options.tolerance = 0;
-        QVERIFY_EXCEPTION_THROWN(leadingSubspace(2000, 500, gramOperator, options, {nullptr, nullptr, source.get_token()}), Cancelled);
+        QVERIFY_EXCEPTION_THROWN(leadingSubspace(2000, 500, gramOperator, options, {nullptr, nullptr, source.get_token()}),
+                                 Cancelled);
         QCOMPARE(products, 2);
     }
 
     void krylovReportsProductsThatAreNotFinite()
     {
         ErrorCode code{};
-        const std::string message = errorOf([&] {
-            leadingSubspace(40, 3, [](const ConstMatrixRef &x, MatrixRef y) {
-                y = x;
-                y(7, 0) = std::numeric_limits<float>::quiet_NaN();
-            }, {}, {});
-        }, &code);
+        const std::string message = errorOf(
+            [&] {
+                leadingSubspace(40, 3,
+                                [](const ConstMatrixRef &x, MatrixRef y) {
+                                    y = x;
+                                    y(7, 0) = std::numeric_limits<float>::quiet_NaN();
+                                },
+                                {}, {});
+            },
+            &code);
         QVERIFY(code == ErrorCode::Numeric);
         QVERIFY(message.find("not finite") != std::string::npos);
     }

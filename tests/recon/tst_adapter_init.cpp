@@ -51,7 +51,9 @@ private slots:
         const AdapterInit exact = initQera(weight, *mxint(3), 5, Matrix(root.cast<float>()));
         const AdapterInit plain = initQera(weight, *mxint(3), 5, Matrix::Ones(30, 1));
         const auto outputError = [&](const AdapterInit &init) {
-            return (x * (weight - init.base).cast<double>().transpose() - x * init.loraA.cast<double>().transpose() * init.loraB.cast<double>().transpose()).norm();
+            return (x * (weight - init.base).cast<double>().transpose()
+                    - x * init.loraA.cast<double>().transpose() * init.loraB.cast<double>().transpose())
+                .norm();
         };
         QVERIFY(outputError(exact) < outputError(plain));
         const VectorF64 sigma = singularValues(MatrixF64((weight - exact.base).cast<double>() * root));

@@ -146,11 +146,21 @@ private slots:
         double budget = 100;
         const double nan = std::numeric_limits<double>::quiet_NaN();
         switch (what) {
-        case 0: budget = -1; break;
-        case 1: budget = nan; break;
-        case 2: layers[1].weight = nan; break;
-        case 3: layers[1].sigma[3] = layers[1].sigma[0] + 1; break;
-        case 4: layers[1].sigma[3] = nan; break;
+        case 0:
+            budget = -1;
+            break;
+        case 1:
+            budget = nan;
+            break;
+        case 2:
+            layers[1].weight = nan;
+            break;
+        case 3:
+            layers[1].sigma[3] = layers[1].sigma[0] + 1;
+            break;
+        case 4:
+            layers[1].sigma[3] = nan;
+            break;
         }
         ErrorCode code{};
         const std::string message = errorOf([&] { allocateRanks(layers, budget); }, &code);

@@ -46,7 +46,8 @@ private slots:
         QFETCH(bool, bias);
         QFETCH(bool, correction);
         const Layer layer;
-        const CorrectedLinear linear(layer.weight, bias ? layer.bias : Vector(), correction ? layer.correction : LowRankCorrection(), {});
+        const CorrectedLinear linear(layer.weight, bias ? layer.bias : Vector(),
+                                     correction ? layer.correction : LowRankCorrection(), {});
         Matrix y(9, 24);
         linear.apply(layer.x, y);
         MatrixF64 expected = layer.x.cast<double>() * layer.weight.cast<double>().transpose();
@@ -120,7 +121,8 @@ private slots:
         const Layer layer;
         ErrorCode code{};
         const Vector shortBias = layer.bias.head(5);
-        QVERIFY(errorOf([&] { CorrectedLinear(layer.weight, shortBias, {}, {}); }, &code).find("5 elements") != std::string::npos);
+        QVERIFY(errorOf([&] { CorrectedLinear(layer.weight, shortBias, {}, {}); }, &code).find("5 elements")
+                != std::string::npos);
         QVERIFY(code == ErrorCode::Shape);
         LowRankCorrection swapped{layer.correction.b.transpose(), layer.correction.a.transpose(), {}, {}};
         QVERIFY(!errorOf([&] { CorrectedLinear(layer.weight, {}, swapped, {}); }, &code).empty());

@@ -56,7 +56,8 @@ class TestErrorDecomposition : public QObject {
         QTest::addColumn<int>("in");
         QTest::addColumn<ScalingKind>("kind");
         for (const ScalingKind kind : allKinds)
-            for (const auto &[out, in] : {std::pair(24, 40), std::pair(40, 24), std::pair(32, 32), std::pair(1, 20), std::pair(20, 1)})
+            for (const auto &[out, in] :
+                 {std::pair(24, 40), std::pair(40, 24), std::pair(32, 32), std::pair(1, 20), std::pair(20, 1)})
                 QTest::addRow("%s %dx%d", std::string(lqer::toString(kind)).c_str(), out, in) << out << in << kind;
     }
 
@@ -75,11 +76,12 @@ private slots:
         QVERIFY(found.spectrumComplete);
         for (const Index rank : {Index(1), most / 2, most}) {
             const OfficialFactors official = kind == ScalingKind::Exact
-                ? officialReconstruction(error, symmetricSqrt(shapingMatrix(scaling)), rank)
-                : officialReconstruction(error, VectorF64(scaling.diagonal().cwiseSqrt()), rank);
+                                                 ? officialReconstruction(error, symmetricSqrt(shapingMatrix(scaling)), rank)
+                                                 : officialReconstruction(error, VectorF64(scaling.diagonal().cwiseSqrt()), rank);
             const MatrixF64 expected = official.a * official.b;
             const MatrixF64 product = found.a.leftCols(rank) * found.b.topRows(rank);
-            QVERIFY2((product - expected).norm() <= 1e-8 * expected.norm(), qPrintable(QString::number((product - expected).norm() / expected.norm())));
+            QVERIFY2((product - expected).norm() <= 1e-8 * expected.norm(),
+                     qPrintable(QString::number((product - expected).norm() / expected.norm())));
             for (Index i = 0; i < rank; ++i) {
                 const double sign = official.a.col(i).dot(found.a.col(i)) < 0 ? -1.0 : 1.0;
                 QVERIFY((found.a.col(i) - sign * official.a.col(i)).norm() <= 1e-6 * official.a.col(i).norm());
@@ -88,7 +90,8 @@ private slots:
             // Values from a Gram matrix: absolute accuracy eps sigma_1^2 / sigma.
             QVERIFY((found.sigma - official.sigma).cwiseAbs().maxCoeff() < 1e-9 * official.sigma[0]);
         }
-        QVERIFY((found.sigmaUnscaled - singularValues(error.cast<double>())).cwiseAbs().maxCoeff() < 1e-9 * found.sigmaUnscaled[0]);
+        QVERIFY((found.sigmaUnscaled - singularValues(error.cast<double>())).cwiseAbs().maxCoeff()
+                < 1e-9 * found.sigmaUnscaled[0]);
     }
 
     void residualEnergyIsTheErrorThatRemains_data() { shapes(); }
@@ -168,7 +171,8 @@ private slots:
         QFETCH(ScalingKind, kind);
         for (const auto &[out, in] : {std::pair(44, 60), std::pair(90, 60)}) {
             const Matrix error = randomError(out, in, 9);
-            const ErrorDecomposition found = decompose(error, Scaling(kind, statsOf(randomActivations(tokens, in, 10)), in), {}, {});
+            const ErrorDecomposition found
+                = decompose(error, Scaling(kind, statsOf(randomActivations(tokens, in, 10)), in), {}, {});
             const MatrixF64 e = error.cast<double>().transpose();
             const MatrixF64 x = randomMatrixF64(200, in, 11);
             const VectorF64 before = (x * e).rowwise().norm();
@@ -272,7 +276,8 @@ private slots:
         // Totals by float products; energy of the leading part to the accuracy the iteration promises.
         QVERIFY(std::abs(found.totalEnergy - exact.totalEnergy) < 1e-5 * exact.totalEnergy);
         const double optimal = exact.sigma.head(24).squaredNorm();
-        QVERIFY2(found.sigma.squaredNorm() > 0.999 * optimal, qPrintable(QString::number(found.sigma.squaredNorm() / optimal, 'g', 8)));
+        QVERIFY2(found.sigma.squaredNorm() > 0.999 * optimal,
+                 qPrintable(QString::number(found.sigma.squaredNorm() / optimal, 'g', 8)));
         QVERIFY(found.sigma.squaredNorm() < optimal * (1 + 1e-9));
         // What sigma says is what the factors do.
         const MatrixF64 m = shapingMatrix(scaling);
@@ -329,8 +334,10 @@ private slots:
     {
         DecompositionOptions options;
         options.maxRank = 6;
-        const ErrorDecomposition found = decompose(randomError(20, 30, 27), Scaling(ScalingKind::Identity, nullptr, 30), options, {});
-        for (const auto &[rank, expected] : {std::pair<Index, const char *>(21, "21 is not in 0 ... 20"), {-1, "-1 is not in"}, {7, "7 is above the 6"}}) {
+        const ErrorDecomposition found
+            = decompose(randomError(20, 30, 27), Scaling(ScalingKind::Identity, nullptr, 30), options, {});
+        for (const auto &[rank, expected] :
+             {std::pair<Index, const char *>(21, "21 is not in 0 ... 20"), {-1, "-1 is not in"}, {7, "7 is above the 6"}}) {
             ErrorCode code{};
             const Index wanted = rank;
             const std::string message = errorOf([&] { plain(found, wanted); }, &code);
@@ -339,7 +346,8 @@ private slots:
         }
         QCOMPARE(plain(found, 0).rank(), Index(0));
         options.maxRank = 1000;
-        QCOMPARE(decompose(randomError(20, 30, 27), Scaling(ScalingKind::Identity, nullptr, 30), options, {}).maxRank(), Index(20));
+        QCOMPARE(decompose(randomError(20, 30, 27), Scaling(ScalingKind::Identity, nullptr, 30), options, {}).maxRank(),
+                 Index(20));
     }
 
     void factorsAreQuantizedByTheirFormats()
@@ -363,7 +371,8 @@ private slots:
         Matrix error = randomError(10, 12, 29);
         error(3, 7) = std::numeric_limits<float>::infinity();
         ErrorCode code{};
-        const std::string message = errorOf([&] { decompose(error, Scaling(ScalingKind::Identity, nullptr, 12), {}, {}); }, &code);
+        const std::string message
+            = errorOf([&] { decompose(error, Scaling(ScalingKind::Identity, nullptr, 12), {}, {}); }, &code);
         QVERIFY2(message.find("output 3, input 7") != std::string::npos, message.c_str());
         QVERIFY(code == ErrorCode::Numeric);
 
@@ -385,7 +394,8 @@ private slots:
         QVERIFY(code == ErrorCode::Argument);
         QVERIFY(errorOf([&] { Scaling(ScalingKind::Diagonal, stats, 13); }, &code).find("13 inputs") != std::string::npos);
         QVERIFY(code == ErrorCode::Shape);
-        QVERIFY(!errorOf([&] { decompose(randomError(5, 13, 1), Scaling(ScalingKind::Diagonal, stats, 12), {}, {}); }, &code).empty());
+        QVERIFY(!errorOf([&] { decompose(randomError(5, 13, 1), Scaling(ScalingKind::Diagonal, stats, 12), {}, {}); }, &code)
+                     .empty());
         QVERIFY(code == ErrorCode::Shape);
         QVERIFY(!errorOf([&] { outputError(randomError(5, 13, 1), nullptr, *stats, {}); }, &code).empty());
         QVERIFY(code == ErrorCode::Shape);

@@ -14,7 +14,8 @@ class TestNoiseEdge : public QObject {
     Q_OBJECT
 
 private slots:
-    // Table of Gavish and Donoho 2014 (omega for unknown noise). Its fourth decimal is not exact: quadrature gives 2.5014 at 0.75.
+    // Table of Gavish and Donoho 2014 (omega for unknown noise). Its fourth decimal is not exact: quadrature gives 2.5014 at
+    // 0.75.
     void thresholdsAreThePublishedOnes_data()
     {
         QTest::addColumn<int>("rows");
@@ -31,7 +32,8 @@ private slots:
         QFETCH(int, rows);
         QFETCH(int, cols);
         QFETCH(double, omega);
-        QVERIFY2(std::abs(gavishDonohoThreshold(rows, cols, 1.0) - omega) < 5e-4, qPrintable(QString::number(gavishDonohoThreshold(rows, cols, 1.0))));
+        QVERIFY2(std::abs(gavishDonohoThreshold(rows, cols, 1.0) - omega) < 5e-4,
+                 qPrintable(QString::number(gavishDonohoThreshold(rows, cols, 1.0))));
         QCOMPARE(gavishDonohoThreshold(rows, cols, 3.0), 3.0 * gavishDonohoThreshold(rows, cols, 1.0));
     }
 
