@@ -218,6 +218,8 @@ void MainWindow::makeActions()
         m_docks[2]->raise();
         m_layers->focusFilter();
     });
+    m_needOpen << add(edit, tr("&Distribute rank by benefit"), QKeySequence(Qt::CTRL | Qt::Key_B),
+                      tr("Move rank from layers where it buys little to layers where it buys much; the size stays"), [this] { m_session->distributeRank(); });
     QMenu *presets = edit->addMenu(tr("Start from a recipe"));
     for (const RecipePreset &preset : recipePresets()) {
         QAction *action = add(presets, safeText(preset.title), {}, safeText(preset.meaning), [this, recipe = preset.recipe, title = preset.title] {

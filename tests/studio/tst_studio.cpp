@@ -132,6 +132,22 @@ void TestStudio::aPersonQuantizesTheDemo()
     QVERIFY(session.row(layer)->plan.formats.weight == *format.weight);
     QVERIFY(studio.idle());
 
+    // Rank goes where it buys most, for no more bits.
+    const auto lost = [&] {
+        double sum = 0;
+        for (const LayerRow &row : session.table()->rows)
+            sum += row.error->correctedOutputError / row.error->outputEnergy;
+        return sum;
+    };
+    const double lostBefore = lost();
+    const std::uint64_t bytesBefore = session.table()->footprint.bytes;
+    QTest::keyClick(&window, Qt::Key_B, Qt::ControlModifier);
+    QVERIFY(studio.idle());
+    QVERIFY(lost() < lostBefore);
+    QVERIFY(static_cast<double>(session.table()->footprint.bytes) <= 1.01 * static_cast<double>(bytesBefore));
+    session.undoStack().undo();
+    QVERIFY(studio.idle());
+
     // Evaluate, change, evaluate again, compare.
     QTest::keyClick(&window, Qt::Key_F7);
     QVERIFY(studio.idle());

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/quant/quantizer.h"
+#include "core/recon/allocation.h"
 #include "widgets/text/number_text.h"
 
 namespace lqer {
@@ -369,6 +370,45 @@ void Session::chooseRank(int rank)
     RecipeTarget target;
     target.layers = m_selection;
     setRecipe(after, tr("Rank %1 of %2").arg(rank).arg(target.describe()));
+}
+
+void Session::distributeRank()
+{
+    if (!isOpen())
+        return;
+    // A and B are stored in blocks: steps of a few components keep them full.
+    constexpr Index step = 4;
+    std::vector<std::string> layers;
+    std::vector<RankCandidate> candidates;
+    double budget = 0;
+    for (const LayerRow &row : m_table->rows) {
+        const auto &record = row.decomposition;
+        if (!row.plan.quantize || !row.ready || !record || !record->outputKnown || record->outputEnergy <= 0 || record->totalEnergy <= 0)
+            continue;
+        const Index rank = std::max<Index>(1, row.plan.rank);
+        LayerPlan plan = row.plan;
+        plan.rank = rank;
+        const double bits = 8.0 * static_cast<double>(layerFootprint(row.site, plan, row.footprint.originalBytes, 0).correctionBytes)
+            / static_cast<double>(rank * (row.site.in + row.site.out));
+        budget += bits * static_cast<double>(row.plan.rank * (row.site.in + row.site.out));
+        RankCandidate candidate;
+        candidate.sigma = record->sigma.head(std::min<Index>(record->maxRank, record->sigma.size()));
+        candidate.in = row.site.in;
+        candidate.out = row.site.out;
+        candidate.weight = record->outputError / record->totalEnergy / record->outputEnergy;
+        candidate.aBits = candidate.bBits = bits;
+        layers.push_back(row.site.name);
+        candidates.push_back(std::move(candidate));
+    }
+    if (candidates.empty() || budget <= 0) {
+        emit message(tr("Nothing to distribute: calibrate and decompose first, with some rank."));
+        return;
+    }
+    const RankAllocation allocation = allocateRanks(candidates, budget, step);
+    QuantizationRecipe after = m_recipe;
+    for (std::size_t i = 0; i < layers.size(); ++i)
+        after.layers[layers[i]].rank = allocation.ranks[i];
+    setRecipe(after, tr("Distribute rank by benefit"));
 }
 
 int Session::shownRank() const

@@ -81,6 +81,9 @@ public:
     // Edits: one step of undo each; a format or scaling that is not decomposed yet is, in the background.
     void apply(const RecipeTarget &target, const LayerSettings &settings, const QString &what);
     void setRecipe(const QuantizationRecipe &recipe, const QString &what);
+    // Gives every decomposed layer the rank that removes most relative output error for the bits that all corrections take now
+    // (math.md, "Cost of a rank, benefit of a rank"; a layer's weight is one over its output energy). One step of undo.
+    void distributeRank();
     // While a marker is dragged: the rank that the panels show for the current layer, without a step of undo.
     void previewRank(int rank);
     void chooseRank(int rank);  // of all selected layers, ends the preview
