@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds lqer and quantizes the demo checkpoint, all of it on the command line.
+# Installs what is missing, builds, and opens the studio on the demo checkpoint; without a display quantizes it on the command line.
 # With arguments: runs lqer with them instead, e.g. scripts/run.sh evaluate MODEL.
 set -euo pipefail
 
@@ -15,6 +15,10 @@ installPackages "$root/scripts/packages.txt"
 ) </dev/null >&2
 
 if (($# == 0)); then
+    if [[ -n ${DISPLAY:-} || -n ${WAYLAND_DISPLAY:-} ]]; then
+        exec "$root/build/release/app/studio/lqer-studio" --demo
+    fi
+    echo "run.sh: no display here, so the demo runs on the command line" >&2
     set -- run "$root/resources/demo"
 fi
 exec "$root/build/release/app/cli/lqer" "$@"
