@@ -210,9 +210,9 @@ void FormatEditor::rebuildParameters()
                 std::vector<std::int64_t> values;
                 bool good = true;
                 for (const QString &part : edit->text().split(QLatin1Char('x'))) {
-                    bool whole = false;
-                    values.push_back(part.trimmed().toLongLong(&whole));
-                    good = good && whole;
+                    bool isNumber = false;
+                    values.push_back(part.trimmed().toLongLong(&isNumber));
+                    good = good && isNumber;
                 }
                 if (good && values != before)
                     set(values);
