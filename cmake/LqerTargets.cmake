@@ -18,8 +18,6 @@ add_library(lqer_options INTERFACE)
 target_include_directories(lqer_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(lqer_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor -Wno-psabi
-  # GCC 12 sees overlap in std::string's operator+ where there is none (GCC bug 105651).
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # Number formats depend on every operation being rounded on its own: no fused multiply-add behind our back.
   -ffp-contract=off)
 target_compile_definitions(lqer_options INTERFACE EIGEN_DONT_PARALLELIZE $<$<NOT:$<CONFIG:Release>>:_GLIBCXX_ASSERTIONS>)
