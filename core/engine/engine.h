@@ -144,7 +144,8 @@ public:
     std::shared_ptr<const EvaluationReport> evaluateOriginal(const LoadedModel &model, const TokenWindows &windows,
                                                              const EvaluateOptions &options, const TaskContext &context) const;
 
-    // All stages up to request.runUntil. What is in the project already is reused.
+    // All stages up to request.runUntil. What is in the project already is reused: statistics, decompositions and reports of
+    // the same recipe on the same windows (unless log-probabilities are asked for, which reports do not keep).
     std::shared_ptr<const RunResult> run(const LoadedModel &model, Project &project, const RunRequest &request,
                                          const TaskContext &context) const;
 

@@ -84,8 +84,10 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
         if (!layers.empty())
             pending.emplace_back(group.input, std::move(layers));
     }
-    if (!pending.empty())
+    if (!pending.empty()) {
+        project.requireWritable();
         estimateDecomposition(model, recipe, options).require("decomposing");
+    }
 
     savingProgress(project, [&] {
         for (auto &[input, layers] : pending) {

@@ -47,12 +47,25 @@ EvaluationReport emptyReport(const LoadedModel &model)
     return report;
 }
 
+// Which tokens were left out is no part of a report, so a report does not tell whether they were the same.
+bool canBeReused(const PerplexityOptions &options)
+{
+    return options.samples == 0 && !options.unscored && !options.keepLogProbabilities;
+}
+
+bool isSameMeasurement(const PerplexityReport &report, const TokenWindows &windows, const PerplexityOptions &options)
+{
+    return report.dataHash == windows.hash && report.windowOptions == windows.options && report.weighting == options.weighting
+           && report.windowTokens.size() == windows.windows.size()
+           && (options.weighting == LossWeighting::Token || report.batch == options.batch);
+}
+
 // The original model on the same windows, if a stored report has measured it.
 std::optional<PerplexityReport> storedOriginal(const Project &project, const LoadedModel &model, const TokenWindows &windows,
-                                               const PerplexityOptions &options)
+                                               PerplexityOptions options)
 {
-    // Neither is part of a report, so a report does not tell whether they were the same.
-    if (options.samples != 0 || options.unscored)
+    options.keepLogProbabilities = false;  // the original's are not asked for
+    if (!canBeReused(options))
         return std::nullopt;
     for (const StoredReport &stored : project.reports()) {
         const Json *fingerprint = stored.report->find("fingerprint");
@@ -60,9 +73,7 @@ std::optional<PerplexityReport> storedOriginal(const Project &project, const Loa
             continue;
         try {
             EvaluationReport report = EvaluationReport::fromJson(*stored.report, project.folder());
-            if (report.original && report.original->dataHash == windows.hash && report.original->windowOptions == windows.options
-                && report.original->weighting == options.weighting && report.original->windowTokens.size() == windows.windows.size()
-                && (options.weighting == LossWeighting::Token || report.original->batch == options.batch))
+            if (report.original && isSameMeasurement(*report.original, windows, options))
                 return report.original;
         } catch (const Error &error) {
             logWarning(fmt::format("a stored report is not used: {}", error.what()));
@@ -79,6 +90,31 @@ PerplexityReport originalPerplexity(const Transformer &model, const TokenWindows
 }
 
 }  // namespace
+
+std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
+                                                         const std::string &calibration, const TokenWindows &windows,
+                                                         const EvaluateOptions &options)
+{
+    if (!canBeReused(options.perplexity))
+        return nullptr;
+    const Json wanted = recipe.toJson();
+    for (const StoredReport &stored : project.reports()) {
+        const Json *storedRecipe = stored.report->find("recipe");
+        if (!storedRecipe || *storedRecipe != wanted)
+            continue;
+        try {
+            auto report = std::make_shared<EvaluationReport>(EvaluationReport::fromJson(*stored.report, project.folder()));
+            if (report->fingerprint == model.summary().fingerprint && report->calibration == calibration && report->perplexity
+                && isSameMeasurement(*report->perplexity, windows, options.perplexity)
+                && (report->original || !options.originalPerplexity) && (!report->layers.empty() || !options.layerErrors)
+                && (report->divergence || !options.divergence))
+                return report;
+        } catch (const Error &error) {
+            logWarning(fmt::format("a stored report is not used: {}", error.what()));
+        }
+    }
+    return nullptr;
+}
 
 std::shared_ptr<const EvaluationReport> Engine::evaluateOriginal(const LoadedModel &model, const TokenWindows &windows,
                                                                  const EvaluateOptions &options, const TaskContext &context) const

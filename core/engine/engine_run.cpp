@@ -63,7 +63,10 @@ std::shared_ptr<const RunResult> Engine::run(const LoadedModel &model, Project &
     for (const QuantizationRecipe &recipe : recipes) {
         if (recipes.size() > 1)
             evaluating.title.clear();  // each by what it is
-        result->reports.push_back(evaluate(model, project, recipe, *request.evaluationWindows, evaluating, context));
+        auto report = storedEvaluation(project, model, recipe, chooseCalibration(project, model, evaluating.calibration),
+                                       *request.evaluationWindows, evaluating);
+        result->reports.push_back(report ? report
+                                         : evaluate(model, project, recipe, *request.evaluationWindows, evaluating, context));
     }
     result->table = layerTable(model, project, request.recipe, decomposing.calibration);
     return result;

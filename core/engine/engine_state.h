@@ -31,6 +31,11 @@ DecompositionKey decompositionKey(const LoadedModel &model, const LinearSite &si
 // The site, or Error(NotFound) with the nearest name.
 const LinearSite &requireSite(const LoadedModel &model, const std::string &layer);
 
+// A report of the project that has measured all of this already, or null.
+std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
+                                                         const std::string &calibration, const TokenWindows &windows,
+                                                         const EvaluateOptions &options);
+
 // Throws Error(Conflict) if the project is about another checkpoint.
 void requireSameCheckpoint(const Project &project, const LoadedModel &model);
 

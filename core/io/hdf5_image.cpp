@@ -139,8 +139,17 @@ private:
         if (data)
             must(H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data));
     }
+    // What readHdf5Image() would refuse must not be written either.
+    void count(std::size_t bytes)
+    {
+        m_content += std::max<std::size_t>(8, bytes);
+        if (m_content > contentLimit)
+            throw Error(ErrorCode::Unsupported, fmt::format("more than {} of values do not go into one HDF5 image",
+                                                            formatBytes(static_cast<double>(contentLimit))));
+    }
     void writeScalar(hid_t parent, const std::string &name, hid_t stored, hid_t memory, const void *data)
     {
+        count(H5Tget_size(stored));
         const Handle space(must(H5Screate(H5S_SCALAR)), H5Sclose);
         writeData(parent, name, stored, memory, space, data);
     }
@@ -163,6 +172,7 @@ private:
     {
         constexpr bool isFloat = std::is_same_v<Number, double>;
         const hsize_t size = numbers.size();
+        count(8 * numbers.size());
         const Handle space(must(H5Screate_simple(1, &size, nullptr)), H5Sclose);
         writeData(parent, name, isFloat ? H5T_IEEE_F64LE : H5T_STD_I64LE, isFloat ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, space,
                   numbers.empty() ? nullptr : numbers.data());
@@ -171,6 +181,7 @@ private:
     Handle m_access;
     Handle m_links;
     Handle m_sets;
+    std::uint64_t m_content = 0;
 };
 
 // ---- reading

@@ -25,7 +25,7 @@ struct Hdf5Group {
 
 // An HDF5 file made in memory (core driver): the library never writes to a disk (reliability.md 3.2). The same tree gives the
 // same bytes. Texts become fixed-length UTF-8 strings, lists one-dimensional arrays of int64 or float64, numbers scalars; no
-// filters. Texts with NUL bytes and bad names are broken contracts.
+// filters. Texts with NUL bytes and bad names are broken contracts. Throws Error(Unsupported) above 512 MiB of values.
 std::vector<std::byte> buildHdf5Image(const Hdf5Group &root);
 
 // The tree of an image. Everything in it is untrusted: no plug-ins, external files, soft or external links, virtual data sets,

@@ -144,6 +144,11 @@ std::string Project::readOnlyReason() const
     return m_state->lock.reason();
 }
 
+void Project::requireWritable() const
+{
+    m_state->requireWritable();
+}
+
 std::vector<std::string> Project::notes() const
 {
     const std::lock_guard guard(m_state->mutex);

@@ -51,6 +51,8 @@ public:
     bool isReadOnly() const;
     // Why it is read-only ("process 1234 on HOST has it open"), or "".
     std::string readOnlyReason() const;
+    // Throws Error(Conflict) with the reason if it is read-only, before work begins that could not be kept.
+    void requireWritable() const;
     // What was found at opening and since: shards that are missing or damaged and what must be computed again because of it,
     // shards that were taken up.
     std::vector<std::string> notes() const;
