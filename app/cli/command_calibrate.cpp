@@ -31,10 +31,11 @@ double median(VectorF64 values)
 
 int calibrateModel(Session &session, const CalibrateOptions &options)
 {
-    const Opened opened = options.model.openWithProject(session);
+    Opened opened = options.model.open(session);
     CalibrationOptions calibration = options.calibration;
     calibration.autocorrelation = !options.diagonalOnly;
     const std::shared_ptr<const TokenWindows> windows = options.text.windows(session, *opened.model);
+    options.model.openProject(session, opened);
     const std::shared_ptr<const CalibrationResult> result =
         session.engine().calibrate(*opened.model, *opened.project, *windows, calibration, session.context());
     opened.project->save();

@@ -32,8 +32,9 @@ double leadingShare(const VectorF64 &sigma, double total, Index rank)
 
 int decomposeModel(Session &session, const DecomposeCommand &command)
 {
-    const Opened opened = command.model.openWithProject(session);
+    Opened opened = command.model.open(session);
     const QuantizationRecipe recipe = command.recipe.recipe(session, *opened.model);
+    command.model.openProject(session, opened);
     DecomposeOptions options = command.options;
     options.fullSpectrum = !command.leadingOnly;
     const std::shared_ptr<const DecomposeResult> result = session.engine().decompose(*opened.model, *opened.project, recipe, options, session.context());

@@ -82,11 +82,12 @@ int evaluateModel(Session &session, const EvaluateCommand &command)
     if (options.divergence && !quantized)
         throw Error(ErrorCode::Argument, "--divergence compares a quantized model with the original: give --recipe too");
 
-    const Opened opened = quantized ? command.model.openWithProject(session) : command.model.openModel(session);
+    Opened opened = command.model.open(session);
     const std::shared_ptr<const TokenWindows> windows = command.text.windows(session, *opened.model);
     std::shared_ptr<const EvaluationReport> report;
     if (quantized) {
         const QuantizationRecipe recipe = command.recipe.recipe(session, *opened.model);
+        command.model.openProject(session, opened);
         report = session.engine().evaluate(*opened.model, *opened.project, recipe, *windows, options, session.context());
         opened.project->save();
     } else {

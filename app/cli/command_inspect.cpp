@@ -84,7 +84,7 @@ Json summaryJson(const ModelSummary &summary)
 
 int inspect(Session &session, const InspectOptions &options)
 {
-    const std::shared_ptr<const LoadedModel> model = options.model.openModel(session).model;
+    const std::shared_ptr<const LoadedModel> model = options.model.open(session).model;
     std::string text = summaryText(model->summary());
     Json fields = summaryJson(model->summary());
     if (options.layers) {

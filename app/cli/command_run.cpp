@@ -58,9 +58,10 @@ std::string formatsLine(const QuantizationRecipe &recipe)
 
 int runModel(Session &session, const RunCommand &command)
 {
-    const Opened opened = command.model.openWithProject(session);
+    Opened opened = command.model.open(session);
     const std::vector<QuantizationRecipe> recipes = command.recipe.recipes(session, *opened.model);
     RunRequest request = makeRequest(session, *opened.model, command);
+    command.model.openProject(session, opened);
     Console &console = session.console();
     const ModelSummary &summary = opened.model->summary();
     console.print(fmt::format("{}: {}, {:.4g} M parameters, {} linear layers\n", escaped(summary.folder), escaped(summary.architecture),

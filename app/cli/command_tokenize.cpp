@@ -22,7 +22,7 @@ struct TokenizeOptions {
 int tokenize(Session &session, const TokenizeOptions &options)
 {
     requireWritable(options.out);
-    const std::shared_ptr<const LoadedModel> model = options.model.openModel(session).model;
+    const std::shared_ptr<const LoadedModel> model = options.model.open(session).model;
     const Tokenizer *tokenizer = model->tokenizer();
     if (!tokenizer)
         throw Error(ErrorCode::Unsupported, model->summary().folder, "", fmt::format("has no tokenizer that can be used: {}", model->tokenizerProblem()));

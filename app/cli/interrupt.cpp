@@ -38,6 +38,7 @@ Interrupt::Interrupt()
     sigemptyset(&action.sa_mask);
     ::sigaction(SIGINT, &action, nullptr);
     ::sigaction(SIGTERM, &action, nullptr);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is an error of the write then, like a full disk
 }
 
 Interrupt::~Interrupt()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/cli/model_options.h"
 
+#include <exception>
 #include <filesystem>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +13,29 @@
 namespace lqer::cli {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+bool isEmpty(const Project &project)
+{
+    for (const std::string &key : project.calibrationKeys())
+        if (!project.calibration(key)->sites.empty())
+            return false;
+    return project.decompositions().empty() && project.reports().empty() && project.recipes().empty();
+}
+
+}  // namespace
+
+Opened::~Opened()
+{
+    if (m_createdFolder.empty() || !project || std::uncaught_exceptions() == 0)
+        return;
+    const bool empty = isEmpty(*project);
+    project = nullptr;
+    std::error_code ignored;
+    if (empty)
+        fs::remove_all(m_createdFolder, ignored);
+}
 
 void ModelOptions::addModel(CLI::App &command)
 {
@@ -26,24 +50,23 @@ void ModelOptions::addProject(CLI::App &command)
         ->type_name("FOLDER");
 }
 
-Opened ModelOptions::openModel(Session &session) const
-{
-    if (!Project::isProject(m_model))
-        return {session.engine().load(m_model, session.context()), nullptr};
-    Opened opened = openProjectFolder(session, m_model);
-    opened.project = nullptr;
-    return opened;
-}
-
-Opened ModelOptions::openWithProject(Session &session) const
+Opened ModelOptions::open(Session &session) const
 {
     Opened opened;
     if (Project::isProject(m_model)) {
         if (!m_project.empty())
-            throw Error(ErrorCode::Argument, fmt::format("MODEL is the project {} already; --project gives another one", m_model));
-        opened = openProjectFolder(session, m_model);
+            throw Error(ErrorCode::Argument, fmt::format("MODEL is the project {} already, --project gives another one", m_model));
+        opened.project = session.engine().openProject(m_model);
+        opened.model = session.engine().loadFor(*opened.project, session.context());
     } else {
         opened.model = session.engine().load(m_model, session.context());
+    }
+    return opened;
+}
+
+void ModelOptions::openProject(Session &session, Opened &opened) const
+{
+    if (!opened.project) {
         const std::string folder = projectFolder();
         if (Project::isProject(folder)) {
             opened.project = session.engine().openProject(folder);
@@ -51,7 +74,11 @@ Opened ModelOptions::openWithProject(Session &session) const
                 throw Error(ErrorCode::Conflict, folder, "",
                             fmt::format("is about another checkpoint ({}); choose another folder with --project", opened.project->checkpoint().folder));
         } else {
+            std::error_code error;
+            const bool there = fs::exists(folder, error);
             opened.project = session.engine().createProject(folder, *opened.model);
+            if (!there)
+                opened.m_createdFolder = folder;
             session.console().note(fmt::format("New project {}", folder));
         }
     }
@@ -60,15 +87,6 @@ Opened ModelOptions::openWithProject(Session &session) const
     if (opened.project->isReadOnly())
         throw Error(ErrorCode::Conflict, opened.project->folder(), "",
                     fmt::format("cannot be written: {}", opened.project->readOnlyReason()));
-    return opened;
-}
-
-Opened ModelOptions::openProjectFolder(Session &session, const std::string &folder) const
-{
-    Opened opened;
-    opened.project = session.engine().openProject(folder);
-    opened.model = session.engine().loadFor(*opened.project, session.context());
-    return opened;
 }
 
 std::string ModelOptions::projectFolder() const

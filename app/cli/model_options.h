@@ -12,10 +12,20 @@ class App;
 
 namespace lqer::cli {
 
-// What a command works on.
-struct Opened {
+// What a command works on. A project that this command made is removed again when the command fails before anything is in it.
+class Opened {
+public:
+    Opened() = default;
+    ~Opened();
+    Opened(Opened &&) = default;
+    Opened &operator=(Opened &&) = default;
+
     std::shared_ptr<const LoadedModel> model;
-    std::shared_ptr<Project> project;  // null if the command needs none
+    std::shared_ptr<Project> project;  // null until openProject(), unless MODEL is a project
+
+private:
+    friend class ModelOptions;
+    std::string m_createdFolder;  // that this command made, "" if it was there
 };
 
 // MODEL (a checkpoint's folder, or a project's: then its checkpoint) and, where results are kept, --project.
@@ -24,13 +34,12 @@ public:
     void addModel(CLI::App &command);
     void addProject(CLI::App &command);
 
-    Opened openModel(Session &session) const;
-    // Also the project: the one given, else NAME.lqer in the current folder. Makes it if it is not there. Throws Error(Conflict)
-    // if it is about another checkpoint or cannot be written.
-    Opened openWithProject(Session &session) const;
+    Opened open(Session &session) const;
+    // Adds the project: the one given, else NAME.lqer in the current folder. Makes it if it is not there, so a command looks at
+    // all its other input first. Throws Error(Conflict) if it is about another checkpoint or cannot be written.
+    void openProject(Session &session, Opened &opened) const;
 
 private:
-    Opened openProjectFolder(Session &session, const std::string &folder) const;
     std::string projectFolder() const;
 
     std::string m_model;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/quant/quantizer.h"
+#include "core/recipe/check.h"
 
 namespace lqer::cli {
 
@@ -87,14 +88,16 @@ std::vector<QuantizationRecipe> RecipeOptions::recipes(Session &session, const L
             begin = end + 1;
         }
     }
-    if (formats.empty())
-        return {base};
     std::vector<QuantizationRecipe> recipes;
+    if (formats.empty())
+        recipes.push_back(base);
     for (const std::string &format : formats) {
         recipes.push_back(base);
         recipes.back().defaults.weight = FormatSpec::parse(format);
         recipes.back().name += fmt::format(", weights {}", shortName(*recipes.back().defaults.weight));
     }
+    for (const QuantizationRecipe &recipe : recipes)
+        requireUsable(session.engine().check(recipe, model), isRecipeFile(m_recipe) ? m_recipe : recipe.name);
     return recipes;
 }
 

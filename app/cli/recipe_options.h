@@ -17,7 +17,7 @@ public:
     // True if anything was stated on the command line.
     bool isStated() const;
     // At least one. A preset's rank is lowered where a layer is too small for it (a note says so); a rank that the command line or
-    // a file states stays, so that check() can object to it.
+    // a file states stays. Throws Error(Argument) if one of them cannot be used on the model.
     std::vector<QuantizationRecipe> recipes(Session &session, const LoadedModel &model) const;
     QuantizationRecipe recipe(Session &session, const LoadedModel &model) const { return recipes(session, model).front(); }
 

@@ -7,7 +7,8 @@
 
 namespace lqer {
 
-CodeWriter::CodeWriter(std::vector<std::uint8_t> &bytes, std::uint64_t count, int bits) : m_bytes(bytes), m_next(bytes.size()), m_bits(bits)
+CodeWriter::CodeWriter(std::vector<std::uint8_t> &bytes, std::uint64_t count, int bits)
+    : m_bytes(bytes), m_next(bytes.size()), m_bits(bits)
 {
     LQER_ASSERT(bits >= 1 && bits <= 32);
     m_bytes.resize(m_bytes.size() + packedBytes(count, bits));

@@ -14,7 +14,8 @@ namespace {
 BlockLayout whole(const Shape &shape)
 {
     if (shape.empty() || shape.size() > 3)
-        throw Error(ErrorCode::Unsupported, fmt::format("number formats take one to three dimensions, found {}", toString(shape)));
+        throw Error(
+            ErrorCode::Unsupported, fmt::format("number formats take one to three dimensions, found {}", toString(shape)));
     BlockLayout layout;
     std::copy(shape.begin(), shape.end(), layout.extent.end() - static_cast<std::ptrdiff_t>(shape.size()));
     return layout;
@@ -36,7 +37,8 @@ BlockLayout BlockLayout::alongAxis(const Shape &shape, std::int64_t axis, std::i
     if (fromStart < 0 || fromStart >= rank)
         throw Error(ErrorCode::Argument, fmt::format("block_axis {} does not exist in {}", axis, toString(shape)));
     if (rank == 3 && fromStart == 0)
-        throw Error(ErrorCode::Argument, fmt::format("block_axis {} of {} is the batch, which blocks do not cross", axis, toString(shape)));
+        throw Error(ErrorCode::Argument,
+            fmt::format("block_axis {} of {} is the batch, which blocks do not cross", axis, toString(shape)));
     const auto at = static_cast<std::size_t>(fromStart + 3 - rank);
     layout.block[at] = fitted(length, layout.extent[at]);
     return layout;

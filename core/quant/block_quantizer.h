@@ -97,7 +97,8 @@ public:
     {
         if (m_codec.elementwise())
             return 1;
-        return m_codec.dependsOnAllRows() ? std::max<std::int64_t>(1, shape.front()) : m_codec.layout(shape).rowGranularity(shape);
+        return m_codec.dependsOnAllRows() ? std::max<std::int64_t>(1, shape.front())
+                                          : m_codec.layout(shape).rowGranularity(shape);
     }
 
     double bitsPerElement(const Shape &shape) const override { return bits(shape, -1); }
@@ -253,10 +254,10 @@ private:
         else
             good = good && weight.offsets.size() == scalesOnly.offsets.size();
         if (!good)
-            throw Error(ErrorCode::Shape, fmt::format("stored {} of shape {} has {} + {} + {} bytes, expected {} + {} + {}", m_spec.name,
-                                                      toString(weight.shape), weight.codes.size(), weight.scales.size(),
-                                                      weight.offsets.size(), codeBytes, scalesOnly.scales.size(),
-                                                      scalesOnly.offsets.size()));
+            throw Error(ErrorCode::Shape,
+                fmt::format("stored {} of shape {} has {} + {} + {} bytes, expected {} + {} + {}", m_spec.name,
+                    toString(weight.shape), weight.codes.size(), weight.scales.size(), weight.offsets.size(), codeBytes,
+                    scalesOnly.scales.size(), scalesOnly.offsets.size()));
     }
 
     FormatSpec m_spec;

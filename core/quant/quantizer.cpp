@@ -62,7 +62,8 @@ std::optional<std::string> fit(const FormatParameter &parameter, FormatValue &va
         return std::nullopt;
     switch (parameter.kind) {
     case FormatParameterKind::Boolean:
-        return std::holds_alternative<bool>(value) ? std::nullopt : std::optional(fmt::format("{} is not true or false", parameter.name));
+        return std::holds_alternative<bool>(value) ? std::nullopt
+                                                   : std::optional(fmt::format("{} is not true or false", parameter.name));
     case FormatParameterKind::Integer: {
         if (const auto *list = std::get_if<std::vector<std::int64_t>>(&value); list && list->size() == 1)
             value = FormatValue(list->front());
@@ -84,8 +85,9 @@ std::optional<std::string> fit(const FormatParameter &parameter, FormatValue &va
     case FormatParameterKind::Choice: {
         const auto *text = std::get_if<std::string>(&value);
         if (!text || std::find(parameter.choices.begin(), parameter.choices.end(), *text) == parameter.choices.end())
-            return fmt::format("{} is {}, expected one of {}{}", parameter.name, text ? fmt::format("'{}'", escaped(*text)) : "not a string",
-                               fmt::join(parameter.choices, ", "), text ? suggestion(*text, parameter.choices) : "");
+            return fmt::format("{} is {}, expected one of {}{}", parameter.name,
+                text ? fmt::format("'{}'", escaped(*text)) : "not a string", fmt::join(parameter.choices, ", "),
+                text ? suggestion(*text, parameter.choices) : "");
         return std::nullopt;
     }
     case FormatParameterKind::Extents: {
@@ -246,7 +248,8 @@ FormatValue valueFrom(const JsonReader &json)
 // What the papers' tables write for "not given".
 bool isAbsent(const Json &value)
 {
-    return value.isNull() || (value.isString() && (value.asString() == "NA" || value.asString() == "none" || value.asString() == "None"));
+    return value.isNull()
+        || (value.isString() && (value.asString() == "NA" || value.asString() == "none" || value.asString() == "None"));
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ public:
     // Complete: every parameter of the format with its value.
     virtual const FormatSpec &spec() const = 0;
     // Quantize and dequantize: y has x's shape. x and y may be the same memory. Throws Error(Numeric) with the flat index on NaN
-    // or infinity where the format has no code for it, and on finite values whose result overflows; the caller adds the tensor's name.
+    // or infinity where the format has no code for it, and on finite values whose result overflows; the caller names the tensor.
     virtual void quantize(std::span<const float> x, const Shape &shape, std::span<float> y) const = 0;
     // Stored bits per element including scales, for a tensor of this shape (ragged last blocks counted).
     virtual double bitsPerElement(const Shape &shape) const = 0;

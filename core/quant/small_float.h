@@ -47,7 +47,8 @@ struct SmallFloat {
         const std::uint32_t mantissa = code & ((1U << mantissaBits) - 1);
         if (exponent == 0)
             return static_cast<float>(mantissa) * powerOfTwo(1 - bias - mantissaBits);
-        const float value = static_cast<float>(mantissa + (1U << mantissaBits)) * powerOfTwo(static_cast<int>(exponent) - bias - mantissaBits);
+        const float value
+            = static_cast<float>(mantissa + (1U << mantissaBits)) * powerOfTwo(static_cast<int>(exponent) - bias - mantissaBits);
         return value > largest ? std::numeric_limits<float>::quiet_NaN() : value;
     }
 };

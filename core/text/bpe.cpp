@@ -234,7 +234,8 @@ void Bpe::encode(std::string_view word, std::vector<TokenId> &ids) const
     if (word.empty())
         return;
     if (word.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
-        throw Error(ErrorCode::Unsupported, m_vocabulary->file(), {}, "a text of more than 2 GB without a break cannot be tokenized");
+        throw Error(ErrorCode::Unsupported, m_vocabulary->file(), {},
+                    "a text of more than 2 GB without a break cannot be tokenized");
     if (m_options.ignoreMerges) {
         const TokenId id = m_vocabulary->find(word);
         if (id != Vocabulary::none) {
@@ -265,8 +266,8 @@ void Bpe::mergeShort(std::vector<TokenId> &ids, std::size_t first) const
     for (std::size_t i = 0; i < count; ++i)
         rate(i);
     while (count > 1) {
-        const auto best = static_cast<std::size_t>(std::min_element(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(count))
-                                                   - ranks.begin());
+        const auto end = ranks.begin() + static_cast<std::ptrdiff_t>(count);
+        const auto best = static_cast<std::size_t>(std::min_element(ranks.begin(), end) - ranks.begin());
         if (ranks[best] == noRank)
             break;
         symbols[best] = merged[best];

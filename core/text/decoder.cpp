@@ -155,8 +155,8 @@ void Decoder::addFromJson(const JsonReader &reader)
         const std::string &mark = reader["replacement"].string();
         if (mark.empty())
             reader["replacement"].fail("must not be empty");
-        const bool prepended = reader.string("prepend_scheme", reader.boolean("add_prefix_space", true) ? "always" : "never") != "never";
-        m_steps.push_back(metaspace(mark, prepended));
+        const char *fallback = reader.boolean("add_prefix_space", true) ? "always" : "never";
+        m_steps.push_back(metaspace(mark, reader.string("prepend_scheme", fallback) != "never"));
     } else if (type == "BPEDecoder") {
         const std::string suffix = reader["suffix"].string();
         m_steps.push_back([suffix](std::vector<std::string> &tokens) {

@@ -269,8 +269,9 @@ std::vector<TextRange> Pattern::matches(std::string_view text) const
 {
     std::vector<TextRange> found;
     if (!m_code) {
-        for (std::size_t at = text.find(m_literal); at != std::string_view::npos; at = text.find(m_literal, at + m_literal.size()))
-            found.push_back({at, at + m_literal.size()});
+        const std::size_t length = m_literal.size();
+        for (std::size_t at = text.find(m_literal); at != std::string_view::npos; at = text.find(m_literal, at + length))
+            found.push_back({at, at + length});
         return found;
     }
     thread_local MatchResources resources;

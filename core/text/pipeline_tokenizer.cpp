@@ -14,7 +14,7 @@ namespace lqer {
 
 namespace {
 
-constexpr std::size_t longestText = std::size_t{1} << 30;  // bytes
+constexpr std::size_t longestText = std::size_t{512} << 20;  // bytes; merging needs about 20 times as much memory
 // Words met before in the same text, so that frequent ones are merged once.
 constexpr std::size_t mostCachedWords = 1 << 16;
 constexpr std::size_t longestCachedWord = 64;  // bytes
@@ -50,9 +50,9 @@ std::vector<TextPiece> PipelineTokenizer::pieces(std::string_view text) const
 std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, bool addSpecial) const
 {
     if (text.size() > longestText)
-        throw Error(ErrorCode::Unsupported, {}, {}, fmt::format("a text of {} is too long to be tokenized in one piece (at most {})",
-                                                                formatBytes(static_cast<double>(text.size())),
-                                                                formatBytes(static_cast<double>(longestText))));
+        throw Error(ErrorCode::Unsupported,
+                    fmt::format("a text of {} is too long to be tokenized in one piece (at most {})",
+                                formatBytes(static_cast<double>(text.size())), formatBytes(static_cast<double>(longestText))));
     std::size_t badByte = 0;
     if (!isValidUtf8(text, &badByte))
         throw Error(ErrorCode::Format, "text", fmt::format("byte {}", badByte), "invalid UTF-8");
@@ -123,8 +123,8 @@ void checkVocabularySize(const TokenizerParts &parts, std::optional<std::int64_t
         return;
     if (parts.vocabulary.size() > *rows)
         throw Error(ErrorCode::Format, parts.vocabulary.file(), {},
-                    fmt::format("tokenizer has {} tokens, embedding has {} rows (config.json, vocab_size)", parts.vocabulary.size(),
-                                *rows));
+                    fmt::format("tokenizer has {} tokens, embedding has {} rows (config.json, vocab_size)",
+                                parts.vocabulary.size(), *rows));
     for (const AddedToken &token : parts.addedTokens)
         if (token.id >= *rows)
             logWarning(fmt::format("{}: added token '{}' has id {}, embedding has {} rows: a text with it cannot be run",

@@ -27,11 +27,11 @@ struct Stretch {
 
 Delimiters readDelimiters(const JsonReader &reader)
 {
-    static const std::array<std::pair<std::string_view, Delimiters>, 5> names{{{"Removed", Delimiters::Removed},
-                                                                               {"Isolated", Delimiters::Isolated},
-                                                                               {"MergedWithPrevious", Delimiters::MergedWithPrevious},
-                                                                               {"MergedWithNext", Delimiters::MergedWithNext},
-                                                                               {"Contiguous", Delimiters::Contiguous}}};
+    using Name = std::pair<std::string_view, Delimiters>;
+    static const std::array<Name, 5> names{Name{"Removed", Delimiters::Removed}, Name{"Isolated", Delimiters::Isolated},
+                                           Name{"MergedWithPrevious", Delimiters::MergedWithPrevious},
+                                           Name{"MergedWithNext", Delimiters::MergedWithNext},
+                                           Name{"Contiguous", Delimiters::Contiguous}};
     for (const auto &[name, delimiters] : names)
         if (name == reader.string())
             return delimiters;

@@ -260,10 +260,11 @@ TokenizerParts readSentencePieceTokenizer(const std::string &path, TokenizerConf
 {
     if (!config.tokenizerClass.empty() && !config.isLlama() && config.tokenizerClass != "PreTrainedTokenizer")
         throw Error(ErrorCode::Unsupported, config.file, "key 'tokenizer_class'",
-                    fmt::format("tokenizer.model of a {} is not supported (supported: LlamaTokenizer)", escaped(config.tokenizerClass, 60)));
+                    fmt::format("tokenizer.model of a {} is not supported (supported: LlamaTokenizer)",
+                                escaped(config.tokenizerClass, 60)));
     const std::string bytes = readTextFile(path, modelLimit);
-    if (const std::string found = recognisedContent(std::as_bytes(std::span(bytes).first(std::min<std::size_t>(bytes.size(), 512))));
-        !found.empty())
+    const auto head = std::as_bytes(std::span(bytes).first(std::min<std::size_t>(bytes.size(), 512)));
+    if (const std::string found = recognisedContent(head); !found.empty())
         throw Error(ErrorCode::Format, path, {}, fmt::format("is {}", found));
     const SentencePieceModel model = parseSentencePieceModel(bytes, path);
     if (model.kind != SentencePieceModel::Kind::Bpe) {

@@ -42,7 +42,8 @@ void checkOptions(const WindowOptions &options)
     require(options.batch >= 1, fmt::format("a batch must have at least 1 window, found {}", options.batch));
     if (options.convention == WindowConvention::Strided)
         require(options.stride >= 1 && options.stride < options.length,
-                fmt::format("the stride must be at least 1 and below the window's {} tokens, found {}", options.length, options.stride));
+                fmt::format("the stride must be at least 1 and below the window's {} tokens, found {}", options.length,
+                            options.stride));
     if (options.convention == WindowConvention::Sharded)
         require(options.shards >= 1, fmt::format("the number of shards must be at least 1, found {}", options.shards));
 }
@@ -109,8 +110,8 @@ void makeSharded(const TextSource &source, const Tokenizer &tokenizer, TokenWind
             // The official code keeps such a remainder as one short window and then fails: all windows must be of one length.
             // Dropping it like every other remainder is what it would do if it went on.
             if (static_cast<std::int64_t>(ids.size()) < result.options.length)
-                logWarning(fmt::format("{}: a shard has {} tokens, fewer than a window of {}; they are not used", escaped(source.path),
-                                       ids.size(), result.options.length));
+                logWarning(fmt::format("{}: a shard has {} tokens, fewer than a window of {}; they are not used",
+                                       escaped(source.path), ids.size(), result.options.length));
             appendConsecutive(ids, result.options.length, {}, result);
         }
     }
@@ -178,8 +179,8 @@ void makeWordPerplexity(const TextSource &source, const Tokenizer &tokenizer, To
         appendRolling(std::move(ids), *prefix, result);
     }
     if (result.scoredTokens() < result.totalIds || isFull(result)) {
-        logWarning(fmt::format("{}: {} windows may not hold the whole text, so there is no perplexity per word", escaped(source.path),
-                               result.options.maxWindows));
+        logWarning(fmt::format("{}: {} windows may not hold the whole text, so there is no perplexity per word",
+                               escaped(source.path), result.options.maxWindows));
         result.words = 0;
         result.bytes = 0;
     }
@@ -238,8 +239,9 @@ WindowConvention windowConventionFromString(std::string_view name)
         names.emplace_back(known);
     }
     const std::string near = nearest(name, names);
-    throw Error(ErrorCode::Argument, fmt::format("window convention '{}' is not known (known: {}){}", name, fmt::join(names, ", "),
-                                                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+    throw Error(ErrorCode::Argument,
+                fmt::format("window convention '{}' is not known (known: {}){}", name, fmt::join(names, ", "),
+                            near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
 std::int64_t TokenWindows::scoredTokens() const
@@ -290,8 +292,9 @@ TokenWindows makeWindows(const TextSource &source, const Tokenizer &tokenizer, c
     if (result.windows.empty())
         throw Error(ErrorCode::Argument, source.path, {},
                     fmt::format("has {} tokens, too few for one window of {}{}", result.totalIds, options.length,
-                                options.convention == WindowConvention::Sharded ? " in any shard: use fewer shards or shorter windows"
-                                                                                : ": use shorter windows"));
+                                options.convention == WindowConvention::Sharded
+                                    ? " in any shard: use fewer shards or shorter windows"
+                                    : ": use shorter windows"));
     result.hash = hashOf(result);
     return result;
 }
@@ -310,7 +313,8 @@ TokenWindows readTokenWindows(const std::string &npyPath, const WindowOptions &o
     const std::int64_t rows = shape.size() == 2 ? shape[0] : 1;
     const std::int64_t columns = shape.back();
     if (rows == 0 || columns < 2)
-        throw Error(ErrorCode::Shape, npyPath, {}, fmt::format("{} rows of {} token ids give no window of at least 2", rows, columns));
+        throw Error(ErrorCode::Shape, npyPath, {},
+                    fmt::format("{} rows of {} token ids give no window of at least 2", rows, columns));
     switch (tensor.dtype()) {
     case DType::I32: cutRows<std::int32_t>(tensor.bytes(), rows, columns, vocabularySize, npyPath, result); break;
     case DType::I64: cutRows<std::int64_t>(tensor.bytes(), rows, columns, vocabularySize, npyPath, result); break;

@@ -12,8 +12,8 @@ namespace lqer {
 
 // How text becomes the windows that are scored. Every report names the convention.
 enum class WindowConvention {
-    Joined,         // GPTQ: the whole text once (BOS once at the start if the tokenizer adds it), consecutive windows, tail dropped.
-                    // The documents of a JSONL file are joined by a blank line.
+    Joined,         // GPTQ: the whole text once (BOS once at the start if the tokenizer adds it), consecutive windows, tail
+                    // dropped. The documents of a JSONL file are joined by a blank line.
     BosPerWindow,   // the whole text without BOS, chunks of length-1, BOS in front of each, tail dropped
     Sharded,        // LQER and QERA as executed: contiguous shards of rows, batches of 1000 rows joined by a blank line, BOS
                     // per batch, remainder of each shard dropped (numerics.md E.1)

@@ -18,8 +18,11 @@ public:
     virtual ~Tokenizer() = default;
 
     // addSpecial: let the post-processor add BOS/EOS as the model's own tokenizer does by default. Special tokens that stand
-    // in the text are recognised as such. Throws Error(Format) for text that is not UTF-8.
+    // in the text are recognised as such. Throws Error(Format) for text that is not UTF-8, naming the byte, and
+    // Error(Unsupported) for more than 512 MiB at once.
     virtual std::vector<TokenId> encode(std::string_view text, bool addSpecial) const = 0;
+    // The text of ids; ids that are no tokens are left out. As the tokenizers library decodes: without the spaces that
+    // transformers takes away in front of punctuation where clean_up_tokenization_spaces is set.
     virtual std::string decode(const std::vector<TokenId> &ids, bool skipSpecial) const = 0;
     // Largest id + 1.
     virtual std::int64_t size() const = 0;

@@ -40,9 +40,13 @@ std::vector<BpeMerge> readMerges(const JsonReader &reader)
                 merges.push_back({text.substr(0, space), text.substr(space + 1)});
                 continue;
             }
-        } else if (merge.isArray() && merge.asArray().size() == 2 && merge.asArray()[0].isString() && merge.asArray()[1].isString()) {
-            merges.push_back({merge.asArray()[0].asString(), merge.asArray()[1].asString()});
-            continue;
+        } else if (merge.isArray() && merge.asArray().size() == 2) {
+            const Json &left = merge.asArray()[0];
+            const Json &right = merge.asArray()[1];
+            if (left.isString() && right.isString()) {
+                merges.push_back({left.asString(), right.asString()});
+                continue;
+            }
         }
         throw Error(ErrorCode::Format, reader.file(), fmt::format("merge #{}", i + 1), "is not a pair");
     }
@@ -82,7 +86,8 @@ void readModel(const JsonReader &model, TokenizerParts &parts)
         parts.vocabulary.add(token, id.asInteger());
     }
     if (model.has("dropout") && model["dropout"].number() != 0.0)
-        throw Error(ErrorCode::Unsupported, model.file(), "key 'model.dropout'", "dropout makes tokens random, which is not supported");
+        throw Error(ErrorCode::Unsupported, model.file(), "key 'model.dropout'",
+                    "dropout makes tokens random, which is not supported");
     parts.bpe.unknownToken = nullableString(model, "unk_token");
     parts.bpe.continuingSubwordPrefix = nullableString(model, "continuing_subword_prefix");
     parts.bpe.endOfWordSuffix = nullableString(model, "end_of_word_suffix");
@@ -158,7 +163,8 @@ PostProcessor beginAndEnd(const TokenizerParts &parts, bool addBos, bool addEos)
         if (!wanted)
             return {};
         if (!token)
-            throw Error(ErrorCode::Format, parts.vocabulary.file(), {}, fmt::format("add_{0}_token is true, but there is no {0}_token", name));
+            throw Error(ErrorCode::Format, parts.vocabulary.file(), {},
+                        fmt::format("add_{0}_token is true, but there is no {0}_token", name));
         return {*token};
     };
     return PostProcessor::around(id(addBos, parts.bos, "bos"), id(addEos, parts.eos, "eos"));
@@ -192,8 +198,13 @@ TokenizerParts readTokenizerJson(const std::string &path, const TokenizerConfig 
         size = std::max<std::int64_t>(size, token.id + 1);
     if (reader.has("normalizer"))
         parts.normalizer = Normalizer::fromJson(reader["normalizer"]);
-    if (reader.has("pre_tokenizer"))
-        parts.preTokenizer = PreTokenizer::fromJson(reader["pre_tokenizer"]);
+    if (reader.has("pre_tokenizer")) {
+        // transformers' fast tokenizers put the configuration's flag over the file's.
+        Json preTokenizer = *json.find("pre_tokenizer");
+        if (config.addPrefixSpace && reader["pre_tokenizer"].string("type", "") == "ByteLevel")
+            preTokenizer.set("add_prefix_space", *config.addPrefixSpace);
+        parts.preTokenizer = PreTokenizer::fromJson(JsonReader(preTokenizer, path, "pre_tokenizer"));
+    }
     if (reader.has("post_processor"))
         parts.postProcessor = PostProcessor::fromJson(reader["post_processor"], size);
     if (reader.has("decoder"))
@@ -207,7 +218,8 @@ TokenizerParts readTokenizerJson(const std::string &path, const TokenizerConfig 
     if (config.isLlama() && (config.addBos || config.addEos)) {
         parts.postProcessor = beginAndEnd(parts, config.addBos.value_or(true), config.addEos.value_or(false));
     } else if (config.addBos.value_or(false) && parts.postProcessor.apply({}).empty()) {
-        logWarning(fmt::format("{}: add_bos_token is true, but tokenizer.json adds no token and is followed", escaped(config.file)));
+        logWarning(fmt::format("{}: add_bos_token is true, but tokenizer.json adds no token and is followed",
+                               escaped(config.file)));
     }
     return parts;
 }

@@ -86,8 +86,8 @@ TokenizerParts readVocabMerges(const std::string &vocabPath, const std::string &
 
     if (qwen) {
         parts.normalizer.add([](std::string &&text) { return normalize(text, NormalForm::C); });
-        parts.preTokenizer.addIsolated("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
-                                       "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+");
+        parts.preTokenizer.addIsolated("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}"
+                                       "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+");
         parts.preTokenizer.addByteLevel(false, false);
     } else {
         parts.preTokenizer.addByteLevel(config.addPrefixSpace.value_or(false), true);

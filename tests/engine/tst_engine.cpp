@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/task/job_queue.h"
 #include "tests/engine/sample_work.h"
+#include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
 using namespace lqer;
@@ -50,7 +51,7 @@ private:
 private slots:
     void init()
     {
-        m_place = std::make_unique<QTemporaryDir>();
+        m_place = std::make_unique<QTemporaryDir>(test::scratchTemplate());
         m_checkpoint = at("checkpoint");
         test::writeRandomLlama(m_checkpoint, test::sampleModel());
     }

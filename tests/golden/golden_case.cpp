@@ -163,9 +163,9 @@ void compareValues(Verdict &verdict, std::string_view what, std::span<const doub
         }
     }
     if (wrong > 0)
-        verdict.fail(fmt::format("{}: {} of {} values differ, most at flat index {}: expected {:.9g}, found {:.9g} (rtol {:g}, atol {:g})",
-                                 what, wrong, expected.size(), worst, expected[worst], found[worst], tolerance.relative,
-                                 tolerance.absolute));
+        verdict.fail(
+            fmt::format("{}: {} of {} values differ, most at flat index {}: expected {:.9g}, found {:.9g} (rtol {:g}, atol {:g})",
+                what, wrong, expected.size(), worst, expected[worst], found[worst], tolerance.relative, tolerance.absolute));
     const double forgiven = std::max(1.0, tolerance.stepShare * static_cast<double>(expected.size()));
     if (static_cast<double>(stepped) > forgiven)
         verdict.fail(fmt::format("{}: {} of {} values are one quantization step off, at most {:g} may be", what, stepped,
@@ -187,14 +187,16 @@ void compareOutput(const Case &golden, Verdict &verdict, std::string_view output
 void compareNumber(Verdict &verdict, std::string_view what, double expected, double found, double relative, double absolute)
 {
     if (!(std::abs(found - expected) <= absolute + relative * std::abs(expected)))
-        verdict.fail(fmt::format("{}: expected {:.9g}, found {:.9g} (rtol {:g}, atol {:g})", what, expected, found, relative, absolute));
+        verdict.fail(
+            fmt::format("{}: expected {:.9g}, found {:.9g} (rtol {:g}, atol {:g})", what, expected, found, relative, absolute));
 }
 
 void compareToLargest(Verdict &verdict, std::string_view what, const ConstMatrixF64Ref &expected, const ConstMatrixF64Ref &found,
                       double relative)
 {
     if (expected.rows() != found.rows() || expected.cols() != found.cols()) {
-        verdict.fail(fmt::format("{}: expected {}x{}, found {}x{}", what, expected.rows(), expected.cols(), found.rows(), found.cols()));
+        verdict.fail(
+            fmt::format("{}: expected {}x{}, found {}x{}", what, expected.rows(), expected.cols(), found.rows(), found.cols()));
         return;
     }
     if (expected.size() == 0)
@@ -203,8 +205,9 @@ void compareToLargest(Verdict &verdict, std::string_view what, const ConstMatrix
     Index row = 0, column = 0;
     const double difference = (found - expected).cwiseAbs().maxCoeff(&row, &column);
     if (!found.allFinite() || !(difference <= relative * largest))
-        verdict.fail(fmt::format("{}: largest difference {:g} at ({}, {}): expected {:.9g}, found {:.9g}; allowed {:g} of the largest {:g}",
-                                 what, difference, row, column, expected(row, column), found(row, column), relative, largest));
+        verdict.fail(fmt::format(
+            "{}: largest difference {:g} at ({}, {}): expected {:.9g}, found {:.9g}; allowed {:g} of the largest {:g}", what,
+            difference, row, column, expected(row, column), found(row, column), relative, largest));
 }
 
 void alignSigns(const ConstMatrixF64Ref &reference, MatrixF64 &a, MatrixF64 &b)

@@ -104,7 +104,8 @@ void runInteger(const Case &golden, Verdict &verdict)
     }
     FormatSpec spec = specOf(golden, "integer");
     spec.parameters["scope"] = std::string("tensor");
-    compareY(golden, verdict, quantized(*makeQuantizer(spec), inputOf(golden), verdict), [&](std::size_t) { return range.scale; });
+    compareY(
+        golden, verdict, quantized(*makeQuantizer(spec), inputOf(golden), verdict), [&](std::size_t) { return range.scale; });
 }
 
 // The official per-tensor function applied to each group of a row, with the group's own range.
@@ -113,7 +114,8 @@ void runIntegerGroup(const Case &golden, Verdict &verdict)
     const JsonReader &params = golden.params();
     const std::int64_t bits = params["n_bits"].integer(1, 64), group = params["group_size"].integer(1, INT64_MAX);
     const bool affine = params["is_affine"].boolean();
-    const FormatSpec spec{"integer", {{"n_bits", bits}, {"is_affine", affine}, {"scope", std::string("group")}, {"group_size", group}}};
+    const FormatSpec spec{
+        "integer", {{"n_bits", bits}, {"is_affine", affine}, {"scope", std::string("group")}, {"group_size", group}}};
     const Input input = inputOf(golden);
     const std::int64_t columns = input.shape.back();
 

@@ -12,6 +12,7 @@
 #include "core/base/hash.h"
 #include "core/engine/engine.h"
 #include "core/eval/format.h"
+#include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
 using namespace lqer;
@@ -88,7 +89,7 @@ private slots:
     {
         LQER_NEED_SHARED();
         QFETCH(QString, model);
-        const QTemporaryDir place;
+        const QTemporaryDir place(test::scratchTemplate());
         Work work(model.toStdString(), place.path().toStdString(), 8, 128);
         for (const int bits : {4, 3, 2}) {
             RunRequest request;
@@ -131,7 +132,7 @@ private slots:
     {
         LQER_NEED_SHARED();
         QFETCH(QString, model);
-        const QTemporaryDir place;
+        const QTemporaryDir place(test::scratchTemplate());
         Work work(model.toStdString(), place.path().toStdString(), 12, 256);
         double plainBefore = 0;
         for (const int bits : {4, 3, 2}) {

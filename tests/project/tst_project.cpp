@@ -13,6 +13,7 @@
 #include "core/io/hdf5_image.h"
 #include "core/project/project_block.h"
 #include "tests/project/sample_project.h"
+#include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
 using namespace lqer;
@@ -70,7 +71,7 @@ private:
     std::string folder() const { return m_place->filePath("sample.lqer").toStdString(); }
 
 private slots:
-    void init() { m_place = std::make_unique<QTemporaryDir>(); }
+    void init() { m_place = std::make_unique<QTemporaryDir>(test::scratchTemplate()); }
 
     void everythingComesBack()
     {

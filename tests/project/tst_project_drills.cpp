@@ -16,6 +16,7 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "tests/project/sample_project.h"
+#include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
 using namespace lqer;
@@ -96,7 +97,7 @@ private slots:
     {
         setLogSink([](LogLevel, const std::string &) {});  // failures are what is wanted here
     }
-    void init() { m_place = std::make_unique<QTemporaryDir>(); }
+    void init() { m_place = std::make_unique<QTemporaryDir>(test::scratchTemplate()); }
 
     // D-01, D-02, D-06: killed 100 times at any moment of saves and shard writes and gone on with each time; readable after every kill
     // and at the end the same as never broken.

@@ -77,9 +77,10 @@ private slots:
         QCOMPARE(fromText(R"({"name": "mxint", "width": 4, "block_size": 32, "block_axis": -1})"),
                  FormatSpec::parse("mxint:width=4,block_size=32,block_axis=-1"));
         for (const char *bias : {"null", "\"NA\"", "\"none\"", "\"None\""}) {
-            const std::string table = std::string(R"({"name": "block_fp", "width": 8, "exponent_width": 8, "exponent_bias": )") + bias
-                + R"(, "block_size": [1, 16], "skip_first_dim": true})";
-            QCOMPARE(withDefaults(fromText(table.c_str())), withDefaults(FormatSpec::parse("block_fp:width=8,skip_first_dim=true")));
+            const std::string table = std::string(R"({"name": "block_fp", "width": 8, "exponent_width": 8, "exponent_bias": )")
+                + bias + R"(, "block_size": [1, 16], "skip_first_dim": true})";
+            QCOMPARE(
+                withDefaults(fromText(table.c_str())), withDefaults(FormatSpec::parse("block_fp:width=8,skip_first_dim=true")));
         }
         QCOMPARE(fromText(R"({"name": "block_fp", "block_size": 16})"), FormatSpec::parse("block_fp:block_size=16"));
         QCOMPARE(fromText(R"({"name": "integer", "width": 8, "frac_width": 4, "is_signed": true})").name, std::string("fixed"));

@@ -106,7 +106,8 @@ private slots:
         const std::vector<float> argmin = quantized(*makeQuantizer(FormatSpec::parse("nf4:kernel=argmin")), x, {300, 64});
         for (std::size_t i = 0; i < x.size(); ++i)
             QVERIFY(bnb[i] == argmin[i]
-                    || std::fabs(std::fabs(x[i] - bnb[i]) - std::fabs(x[i] - argmin[i])) <= 1e-6F * largestOf(std::span(x).subspan(i / 64 * 64, 64)));
+                || std::fabs(std::fabs(x[i] - bnb[i]) - std::fabs(x[i] - argmin[i]))
+                    <= 1e-6F * largestOf(std::span(x).subspan(i / 64 * 64, 64)));
     }
 
     void blocksStraddleRows()

@@ -100,7 +100,7 @@ private slots:
             const int expected = nearestCode(type, codes, v);
             const float rounded = type.round(v);
             QVERIFY2(static_cast<double>(rounded) == valueOf(type, expected),
-                     qPrintable(QString("%1 became %2, expected %3").arg(v, 0, 'g', 9).arg(rounded).arg(valueOf(type, expected))));
+                qPrintable(QString("%1 became %2, expected %3").arg(v, 0, 'g', 9).arg(rounded).arg(valueOf(type, expected))));
             QCOMPARE(type.encode(rounded), static_cast<std::uint32_t>(expected));
         }
     }
@@ -199,7 +199,8 @@ private slots:
             QCOMPARE(static_cast<int>(weight.scales[block]), code);
             const float scale = static_cast<float>(valueOf(e4m3, code)) * tensor;
             for (std::size_t i = block * 16; i < block * 16 + 16; ++i) {
-                const float magnitude = scale > 0 ? static_cast<float>(valueOf(e2m1, nearestCode(e2m1, 8, std::fabs(x[i]) / scale))) * scale : 0.0F;
+                const float magnitude
+                    = scale > 0 ? static_cast<float>(valueOf(e2m1, nearestCode(e2m1, 8, std::fabs(x[i]) / scale))) * scale : 0.0F;
                 QCOMPARE(y[i], std::copysign(magnitude, x[i]));
             }
         }

@@ -71,11 +71,13 @@ private slots:
 
     void mxintByHand()
     {
-        // S = 2; steps of 2/4: 3.9 -> 7.8 -> 8, clamped to 7 -> 3.5; 0.25 -> 0.5, a tie, to 0; 0.75 -> 1.5 -> 2; -1.3 -> -2.6 -> -3.
+        // S = 2; steps of 2/4: 3.9 -> 7.8 -> 8, clamped to 7 -> 3.5; 0.25 -> 0.5, a tie, to 0; 0.75 -> 1.5 -> 2; -1.3 -> -2.6 ->
+        // -3.
         QCOMPARE(quantizedBy("mxint:width=4,block_size=4", {3.9F, 0.25F, 0.75F, -1.3F}),
                  (std::vector<float>{3.5F, 0.0F, 1.0F, -1.5F}));
         // Two bits have the codes -1, 0, 1 times S.
-        QCOMPARE(quantizedBy("mxint:width=2,block_size=4", {1.99F, 0.5F, 0.51F, -0.7F}), (std::vector<float>{1.0F, 0.0F, 1.0F, -1.0F}));
+        QCOMPARE(quantizedBy("mxint:width=2,block_size=4", {1.99F, 0.5F, 0.51F, -0.7F}),
+            (std::vector<float>{1.0F, 0.0F, 1.0F, -1.0F}));
     }
 
     void mxintFlushesSubnormalsAndKeepsTheSignOfRoundedZeros()
@@ -109,7 +111,8 @@ private slots:
         std::vector<float> x = sampleWeights(16 * 64);
         for (std::size_t i = 0; i < x.size(); ++i)
             x[i] = i % 16 == 5 ? std::ldexp(1.5F, static_cast<int>(i / 16 % 9)) : x[i];  // the block's largest
-        const std::vector<float> bfp = quantizedBy("block_fp:width=4,block_size=16", x), mx = quantizedBy("mxint:width=4,block_size=16", x);
+        const std::vector<float> bfp = quantizedBy("block_fp:width=4,block_size=16", x),
+                                 mx = quantizedBy("mxint:width=4,block_size=16", x);
         for (std::size_t i = 0; i < x.size(); ++i)
             QCOMPARE(bfp[i], mx[i]);
     }
@@ -170,21 +173,25 @@ private slots:
 
     void threeDimensionsAreABatch()
     {
-        for (const char *format : {"block_fp:block_size=1x16", "block_fp:block_size=-1x-1,skip_first_dim=true", "mxint4", "mxint4:block_axis=1"}) {
+        for (const char *format :
+            {"block_fp:block_size=1x16", "block_fp:block_size=-1x-1,skip_first_dim=true", "mxint4", "mxint4:block_axis=1"}) {
             const auto quantizer = makeQuantizer(FormatSpec::parse(format));
             const std::vector<float> x = sampleWeights(3 * 6 * 40), whole = quantized(*quantizer, x, {3, 6, 40});
             for (std::size_t slice = 0; slice < 3; ++slice) {
-                const std::vector<float> part(x.begin() + static_cast<std::ptrdiff_t>(slice * 240), x.begin() + static_cast<std::ptrdiff_t>(slice * 240 + 240));
-                const auto own = makeQuantizer(FormatSpec::parse(std::string(format) == "mxint4:block_axis=1" ? "mxint4:block_axis=0"
-                                                                     : std::string(format).find("-1x-1") != std::string::npos ? "block_fp:block_size=-1x-1"
-                                                                                                                              : format));
+                const std::vector<float> part(x.begin() + static_cast<std::ptrdiff_t>(slice * 240),
+                    x.begin() + static_cast<std::ptrdiff_t>(slice * 240 + 240));
+                const auto own
+                    = makeQuantizer(FormatSpec::parse(std::string(format) == "mxint4:block_axis=1" ? "mxint4:block_axis=0"
+                            : std::string(format).find("-1x-1") != std::string::npos               ? "block_fp:block_size=-1x-1"
+                                                                                                   : format));
                 const std::vector<float> y = quantized(*own, part, {6, 40});
                 QVERIFY(std::equal(y.begin(), y.end(), whole.begin() + static_cast<std::ptrdiff_t>(slice * 240)));
             }
         }
         const std::string message = errorOf([] { quantizedBy("mxint4:block_axis=0", std::vector<float>(8), {2, 2, 2}); });
         QVERIFY2(message.find("batch") != std::string::npos, message.c_str());
-        QVERIFY(errorOf([] { quantizedBy("mxint4:block_axis=1", std::vector<float>(8), {8}); }).find("does not exist") != std::string::npos);
+        QVERIFY(errorOf([] { quantizedBy("mxint4:block_axis=1", std::vector<float>(8), {8}); }).find("does not exist")
+            != std::string::npos);
     }
 
     void halfPrecisionArithmeticShiftsExponents()
@@ -194,13 +201,18 @@ private slots:
         const float m = 0x1p-5F * (1 + 0x1p-10F);
         QCOMPARE(quantizedBy("block_fp:width=4,block_size=2", {m, 0.0F})[0], 0x1p-5F);
         QCOMPARE(quantizedBy("block_fp:width=4,block_size=2,arithmetic=float16", {m, 0.0F})[0], 0x1p-5F * 0.875F);
-        // bfloat16 has 8 significant bits: log2 of 1.0078125 * 2^-4 = -3.98877 is between -3.984375 and -4, nearer to the first; steps are 1/8 at 2^-20.
+        // bfloat16 has 8 significant bits: log2 of 1.0078125 * 2^-4 = -3.98877 is between -3.984375 and -4, nearer to the first;
+        // steps are 1/8 at 2^-20.
         QCOMPARE(quantizedBy("block_fp:width=4,block_size=2,arithmetic=bfloat16", {0x1.02p-4F, 0.0F})[0], 0x1p-4F);
         QCOMPARE(quantizedBy("block_fp:width=4,block_size=2,arithmetic=bfloat16", {0x1.02p-20F, 0.0F})[0], 0x1p-20F * 0.875F);
     }
 
     void halfPrecisionArithmeticStaysInHalfPrecision()
     {
+        QVERIFY(errorOf([] {
+            quantizedBy("block_fp:arithmetic=float16", {1.0F, 70000.0F});
+        }).find("cannot store")
+            != std::string::npos);
         const std::vector<float> x = sampleWeights(512);
         for (const float y : quantizedBy("block_fp:width=8,arithmetic=float16", x))
             QCOMPARE(halfToFloat(floatToHalf(y)), y);
@@ -212,7 +224,8 @@ private slots:
     {
         QCOMPARE(quantizedBy("fixed:width=4,frac_width=1", {0.25F, 0.75F, 3.6F, 99.0F, -99.0F}),
                  (std::vector<float>{0.0F, 1.0F, 3.5F, 3.5F, -4.0F}));
-        QCOMPARE(quantizedBy("fixed:width=4,frac_width=-2,is_signed=false", {-8.0F, 6.1F, 100.0F}), (std::vector<float>{0.0F, 8.0F, 60.0F}));
+        QCOMPARE(quantizedBy("fixed:width=4,frac_width=-2,is_signed=false", {-8.0F, 6.1F, 100.0F}),
+            (std::vector<float>{0.0F, 8.0F, 60.0F}));
         const auto quantizer = makeQuantizer(FormatSpec::parse("fixed:width=4,frac_width=0"));
         QCOMPARE(quantizer->encode(std::vector<float>{-1.0F, -8.0F}, {2}).codes, std::vector<std::uint8_t>{0x8F});
     }

@@ -127,14 +127,15 @@ private slots:
         if (quantizer->codeBits() > 8)
             return;  // too many codes to try: fixed16, float16 and bfloat16 have tests of their own
         if (states(spec, "double_quant=true"))
-            return;  // codes are chosen by the exact scale and read with the quantized one; tst_normal_float bounds the difference
+            return; // codes are chosen by the exact scale and read with the quantized one; tst_normal_float bounds the difference
         for (const Shape &shape : shapes) {
             if (!fits(spec, shape))
                 continue;
             const std::vector<float> x = sampleWeights(countOf(shape));
             const std::vector<float> y = quantized(*quantizer, x, shape);
             QuantizedWeight weight = quantizer->encode(x, shape);
-            weight.offsets.resize(spec.name == "block_fp" || spec.name == "minifloat" ? 0 : weight.offsets.size());  // no exceptions
+            weight.offsets.resize(
+                spec.name == "block_fp" || spec.name == "minifloat" ? 0 : weight.offsets.size()); // no exceptions
 
             std::vector<double> nearest(x.size(), std::numeric_limits<double>::infinity());
             std::vector<double> below(x.size(), 0.0), above(x.size(), 0.0);  // distance to the neighbours; 0: there is none
@@ -156,7 +157,8 @@ private slots:
                 const double error = std::abs(static_cast<double>(x[i]) - y[i]);
                 // A few float32 roundings of x / scale, and block_fp's 1e-9, may decide between two levels that are equally far.
                 double allowed = nearest[i] * (1 + 1e-5) + 1e-7 * std::abs(x[i]) + 1.1e-9;
-                if (spec.name == "minifloat")  // never carries into the next binade, and rounds as asked: one of the two neighbours
+                if (spec.name
+                    == "minifloat") // never carries into the next binade, and rounds as asked: one of the two neighbours
                     allowed = std::max(below[i], above[i]) * (1 + 1e-5) + 1.1e-9;
                 if (states(spec, "arithmetic=float16") || states(spec, "arithmetic=bfloat16"))
                     allowed += 0x1p-7 * std::abs(x[i]);  // x itself is rounded to the half type first
@@ -181,10 +183,11 @@ private slots:
             const double stated = quantizer->bitsPerElement(shape) * static_cast<double>(countOf(shape));
             const double stored = 8.0 * static_cast<double>(weight.bytes());
             // Each of codes, scales and offsets may end with up to seven bits of padding.
-            QVERIFY2(stored >= stated - 1e-6 && stored < stated + 3 * 8, qPrintable(QString("%1: stated %2 bits, stored %3")
-                                                                                        .arg(QString::fromStdString(toString(shape)))
-                                                                                        .arg(stated)
-                                                                                        .arg(stored)));
+            QVERIFY2(stored >= stated - 1e-6 && stored < stated + 3 * 8,
+                qPrintable(QString("%1: stated %2 bits, stored %3")
+                               .arg(QString::fromStdString(toString(shape)))
+                               .arg(stated)
+                               .arg(stored)));
         }
     }
 
@@ -235,7 +238,8 @@ private slots:
             for (std::int64_t row = 0; row < shape[0]; row += band) {
                 Shape part = shape;
                 part[0] = std::min(band, shape[0] - row);
-                const std::size_t first = static_cast<std::size_t>(row) * perRow, length = static_cast<std::size_t>(part[0]) * perRow;
+                const std::size_t first = static_cast<std::size_t>(row) * perRow,
+                                  length = static_cast<std::size_t>(part[0]) * perRow;
                 quantizer->quantize(std::span(x).subspan(first, length), part, std::span(banded).subspan(first, length));
             }
             QCOMPARE(firstDifference(whole, banded), -1);
@@ -249,7 +253,8 @@ private slots:
         // statistic of all values.
         const auto quantizer = thisFormat();
         const FormatSpec &spec = quantizer->spec();
-        if (states(spec, "table=uniform") || states(spec, "double_quant=true") || states(spec, "is_affine=true") || !fits(spec, {1}))
+        if (states(spec, "table=uniform") || states(spec, "double_quant=true") || states(spec, "is_affine=true")
+            || !fits(spec, {1}))
             return;
         const std::vector<float> x = sampleWeights(50);
         std::vector<float> padded = x;

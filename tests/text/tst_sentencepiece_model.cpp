@@ -48,9 +48,12 @@ constexpr std::uint64_t bpe = 2;
 // <unk> <s> </s> and a few letters; 'ab' better than 'bc'.
 std::string smallModel(const std::string &normalizer = {}, std::uint64_t kind = bpe)
 {
-    const std::string pieces = piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("\u2581a", -1) + piece("ab", -2)
-                             + piece("bc", -3) + piece("\u2581", -4) + piece("a", -5) + piece("b", -6) + piece("c", -7) + piece("<mask>", 0, 4);
-    return pieces + field(2, field(3, kind) + field(41, std::uint64_t{1}) + field(42, std::uint64_t{2}) + field(43, ~std::uint64_t{0})) + field(3, normalizer);
+    const std::string pieces = piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("\u2581a", -1)
+        + piece("ab", -2)
+                             + piece("bc", -3) + piece("\u2581", -4) + piece("a", -5) + piece("b", -6) + piece("c", -7)
+                                 + piece("<mask>", 0, 4);
+    return pieces + field(2, field(3, kind) + field(41, std::uint64_t{1}) + field(42, std::uint64_t{2}) + field(43,
+        ~std::uint64_t{0})) + field(3, normalizer);
 }
 
 std::string errorOfModel(const std::string &bytes, ErrorCode *code = nullptr)
@@ -68,7 +71,8 @@ private slots:
     void theProtobufIsRead()
     {
         const SentencePieceModel model = parseSentencePieceModel(
-            smallModel(field(1, "identity") + field(3, std::uint64_t{0})) + field(4, "skipped") + field(100, std::uint64_t{7}), "test");
+            smallModel(field(1, "identity") + field(3, std::uint64_t{0})) + field(4, "skipped") + field(100,
+                std::uint64_t{7}), "test");
         QCOMPARE(model.pieces.size(), std::size_t{11});
         QCOMPARE(model.pieces[4].text, std::string("ab"));
         QCOMPARE(model.pieces[4].score, -2.0F);
@@ -91,7 +95,8 @@ private slots:
     void waysToOnePieceAreSortedByLength()
     {
         const SentencePieceModel model = parseSentencePieceModel(
-            piece("abc", -1) + piece("a", -4) + piece("bc", -2) + piece("ab", -3) + piece("c", -5) + piece("b", -6) + field(2, field(3, bpe)), "test");
+            piece("abc", -1) + piece("a", -4) + piece("bc", -2) + piece("ab", -3) + piece("c", -5) + piece("b", -6) + field(2,
+                field(3, bpe)), "test");
         QStringList merges;
         for (const BpeMerge &merge : mergesOf(model))
             merges.append(QString::fromStdString(merge.left + " " + merge.right));

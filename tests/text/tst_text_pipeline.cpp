@@ -19,9 +19,11 @@ using namespace lqer::test;
 namespace {
 
 constexpr const char *llama3Expression =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
+    "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 constexpr const char *qwen2Expression =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
+    "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 Json splitBy(const char *kind, const char *pattern, const char *behavior = "Isolated", bool invert = false)
 {
@@ -76,7 +78,8 @@ private slots:
         llama3("tabs", "tabs\t\tx", "tabs|\t|\tx");
         llama3("numbers", "3.14 = pi", "3|.|14| =| pi");
         llama3("trailing spaces", "end   ", "end|   ");
-        llama3("other scripts", "caf\u00e9 \u4f60\u597d\u0661\u0662\u0663\u0664", "caf\u00e9| \u4f60\u597d|\u0661\u0662\u0663|\u0664");
+        llama3("other scripts", "caf\u00e9 \u4f60\u597d\u0661\u0662\u0663\u0664",
+            "caf\u00e9| \u4f60\u597d|\u0661\u0662\u0663|\u0664");
         llama3("long s is an s without case", "it'\u017f", "it|'\u017f");
         llama3("no-break space leads a word", "a\u00a0b", "a|\u00a0b");
         const auto qwen2 = [](const char *name, const QString &text, const QString &pieces) {
@@ -155,13 +158,18 @@ private slots:
         row("whitespace split", R"({"type":"WhitespaceSplit"})", " Hey  man,\u3000ok ", "Hey|man,|ok");
         row("fixed length", R"({"type":"FixedLength","length":3})", "abcd\u00e9fg", "abc|d\u00e9f|g");
         row("metaspace", R"({"type":"Metaspace","replacement":"\u2581"})", "Hey  my", "\u2581Hey|\u2581|\u2581my");
-        row("metaspace is there", R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always"})", " Hey", "\u2581Hey");
-        row("metaspace never", R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"never"})", "Hey my", "Hey|\u2581my");
-        row("metaspace, old words", R"({"type":"Metaspace","replacement":"\u2581","add_prefix_space":false})", "Hey my", "Hey|\u2581my");
-        row("metaspace unsplit", R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"first","split":false})", "Hey my",
+        row("metaspace is there", R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always"})", " Hey",
+            "\u2581Hey");
+        row("metaspace never", R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"never"})", "Hey my",
+            "Hey|\u2581my");
+        row("metaspace, old words", R"({"type":"Metaspace","replacement":"\u2581","add_prefix_space":false})", "Hey my",
+            "Hey|\u2581my");
+        row("metaspace unsplit", R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"first","split":false})",
+            "Hey my",
             "\u2581Hey\u2581my");
         row("metaspace first, after a cut",
-            R"({"type":"Sequence","pretokenizers":[{"type":"Punctuation"},{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"first"}]})",
+            R"({"type":"Sequence","pretokenizers":[{"type":"Punctuation"},
+                {"type":"Metaspace","replacement":"\u2581","prepend_scheme":"first"}]})",
             "a,b", "\u2581a|,|b");
     }
     void otherPreTokenizersCut()
@@ -221,22 +229,29 @@ private slots:
         QTest::addColumn<QString>("text");
         const char *llama = R"({"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"\u2581"},"content":" "},
             {"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]})";
-        QTest::newRow("llama") << QByteArray(llama) << QStringList{"\u2581Hey", "\u2581you", "<0xC3>", "<0xA9>", "!"} << "Hey you\u00e9!";
+        QTest::newRow("llama") << QByteArray(llama) << QStringList{"\u2581Hey", "\u2581you", "<0xC3>", "<0xA9>", "!"}
+            << "Hey you\u00e9!";
         QTest::newRow("llama, broken bytes") << QByteArray(llama) << QStringList{"a", "<0xE5>", "<0x8f>", "b", "<0xFF>"}
                                              << "a\ufffd\ufffdb\ufffd";
         QTest::newRow("llama, no bytes") << QByteArray(llama) << QStringList{"<0x-1>", "<0xZZ>", "<0x123>", "<0x4>", "<0x+1>"}
                                          << "<0x-1><0xZZ><0x123><0x4><0x+1>";
-        QTest::newRow("byte level") << QByteArray(R"({"type":"ByteLevel"})") << QStringList{"\u0120a", "\u00c3", "\u00a9", "\u010a"}
+        QTest::newRow("byte level") << QByteArray(R"({"type":"ByteLevel"})")
+            << QStringList{"\u0120a", "\u00c3", "\u00a9", "\u010a"}
                                     << " a\u00e9\n";
-        QTest::newRow("byte level, cut character") << QByteArray(R"({"type":"ByteLevel"})") << QStringList{"a", "\u00e2\u0124"} << "a\ufffd";
-        QTest::newRow("byte level, no bytes") << QByteArray(R"({"type":"ByteLevel"})") << QStringList{"\u4f60", "\u0120b"} << "\u4f60 b";
-        QTest::newRow("metaspace") << QByteArray(R"({"type":"Metaspace","replacement":"\u2581"})") << QStringList{"\u2581Hey", "\u2581you"}
+        QTest::newRow("byte level, cut character") << QByteArray(R"({"type":"ByteLevel"})")
+            << QStringList{"a", "\u00e2\u0124"} << "a\ufffd";
+        QTest::newRow("byte level, no bytes") << QByteArray(R"({"type":"ByteLevel"})") << QStringList{"\u4f60", "\u0120b"}
+            << "\u4f60 b";
+        QTest::newRow("metaspace") << QByteArray(R"({"type":"Metaspace","replacement":"\u2581"})")
+            << QStringList{"\u2581Hey", "\u2581you"}
                                    << "Hey you";
         QTest::newRow("metaspace never") << QByteArray(R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"never"})")
                                          << QStringList{"\u2581Hey", "\u2581you"} << " Hey you";
-        QTest::newRow("strip both ends") << QByteArray(R"({"type":"Strip","content":"H","start":1,"stop":2})") << QStringList{"HHeyHHH", "H"}
+        QTest::newRow("strip both ends") << QByteArray(R"({"type":"Strip","content":"H","start":1,"stop":2})")
+            << QStringList{"HHeyHHH", "H"}
                                          << "HeyH";
-        QTest::newRow("suffix") << QByteArray(R"({"type":"BPEDecoder","suffix":"</w>"})") << QStringList{"lo", "w</w>", "er</w>"} << "low er";
+        QTest::newRow("suffix") << QByteArray(R"({"type":"BPEDecoder","suffix":"</w>"})")
+            << QStringList{"lo", "w</w>", "er</w>"} << "low er";
     }
     void decodersDecode()
     {
@@ -265,16 +280,19 @@ private slots:
     {
         QTest::addColumn<QByteArray>("json");
         QTest::addColumn<QString>("ids");
-        QTest::newRow("template") << QByteArray(R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},
+        QTest::newRow("template")
+            << QByteArray(R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},
             {"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"two","type_id":0}}],"pair":[],
             "special_tokens":{"<s>":{"id":"<s>","ids":[1],"tokens":["<s>"]},"two":{"id":"two","ids":[2,3],"tokens":["a","b"]}}})")
                                   << "1 8 9 2 3 ";
         QTest::newRow("bert") << QByteArray(R"({"type":"BertProcessing","sep":["[SEP]",2],"cls":["[CLS]",1]})") << "1 8 9 2 ";
-        QTest::newRow("roberta") << QByteArray(R"({"type":"RobertaProcessing","sep":["</s>",2],"cls":["<s>",0],"trim_offsets":true})")
+        QTest::newRow("roberta")
+            << QByteArray(R"({"type":"RobertaProcessing","sep":["</s>",2],"cls":["<s>",0],"trim_offsets":true})")
                                  << "0 8 9 2 ";
         QTest::newRow("byte level") << QByteArray(R"({"type":"ByteLevel","trim_offsets":true})") << "8 9 ";
         QTest::newRow("sequence") << QByteArray(R"({"type":"Sequence","processors":[{"type":"ByteLevel"},
-            {"type":"BertProcessing","sep":["",2],"cls":["",1]},{"type":"BertProcessing","sep":["",4],"cls":["",3]}]})") << "3 1 8 9 2 4 ";
+            {"type":"BertProcessing","sep":["",2],"cls":["",1]},
+            {"type":"BertProcessing","sep":["",4],"cls":["",3]}]})") << "3 1 8 9 2 4 ";
     }
     void postProcessorsAddTheirTokens()
     {
@@ -301,7 +319,8 @@ private slots:
     {
         QFETCH(QString, text);
         QFETCH(QString, sections);
-        const AddedTokens tokens({{"<e>", 1}, {"<e1>", 2}, {"cat", 3, false, false, true}, {"[L]", 4, true, false, false, true, false},
+        const AddedTokens tokens({{"<e>", 1}, {"<e1>", 2}, {"cat", 3, false, false, true},
+                                  {"[L]", 4, true, false, false, true, false},
                                   {"[R]", 5, true, false, false, false, true}, {".*", 6}, {"Day", 7, false, true}},
                                  Normalizer(), "test");
         const std::string bytes = text.toStdString();
@@ -330,7 +349,8 @@ private slots:
             bytes += static_cast<char>(i);
         const std::string text = bytesToCharacters(bytes);
         QCOMPARE(QString::fromStdString(text).size(), 256);
-        QCOMPARE(QString::fromStdString(bytesToCharacters(std::string("\0 \n\x7f\xad", 5))), QString("\u0100\u0120\u010a\u0121\u0143"));
+        QCOMPARE(QString::fromStdString(bytesToCharacters(std::string("\0 \n\x7f\xad", 5))),
+            QString("\u0100\u0120\u010a\u0121\u0143"));
         std::string back;
         QVERIFY(appendBytes(text, back));
         QCOMPARE(back, bytes);
@@ -346,7 +366,8 @@ private slots:
         QTest::newRow("whole") << QByteArray("a\xC3\xA9\xF0\x9F\x98\x80") << "a\u00e9\U0001F600";
         QTest::newRow("overlong") << QByteArray("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41") << QString(8, QChar(0xFFFD)) + "A";
         QTest::newRow("surrogate") << QByteArray("\xED\xA0\x80\xED\xBF\x41") << QString(5, QChar(0xFFFD)) + "A";
-        QTest::newRow("too large") << QByteArray("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42") << QString(5, QChar(0xFFFD)) + "A\ufffd\ufffdB";
+        QTest::newRow("too large") << QByteArray("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42") << QString(5, QChar(0xFFFD))
+            + "A\ufffd\ufffdB";
         QTest::newRow("cut") << QByteArray("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41") << QString(4, QChar(0xFFFD)) + "A";
         QTest::newRow("cut at the end") << QByteArray("a\xE2\x82") << "a\ufffd";
     }

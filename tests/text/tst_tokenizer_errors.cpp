@@ -63,7 +63,8 @@ private slots:
             text(name, json.dump(), message, code);
         };
         text("TK-01 no model", R"({"version":"1.0"})", "lacks 'model'");
-        row("TK-02 Unigram", withModel("type", "Unigram"), "tokenizer type 'Unigram' is not supported yet", ErrorCode::Unsupported);
+        row("TK-02 Unigram", withModel("type", "Unigram"), "tokenizer type 'Unigram' is not supported yet",
+            ErrorCode::Unsupported);
         row("TK-02 WordPiece", withModel("type", "WordPiece"), "tokenizer type 'WordPiece'", ErrorCode::Unsupported);
         row("TK-04 vocab list", withModel("vocab", parse("[\"a\"]")), "key 'model.vocab': must be an object");
         row("no vocab", good().set("model", parse(R"({"type":"BPE","merges":[]})")), "key 'model': lacks 'vocab'");
@@ -71,19 +72,22 @@ private slots:
         for (const char *id : {"-1", "1.5", "\"0\"", "4294967296", "2147483648", "null", "18446744073709551616"})
             row(qPrintable(QString("TK-05 id %1").arg(id)), withModel("vocab", parse(std::string(R"({"x":)") + id + "}")),
                 "token 'x': id must be 0 ... 2^31-1");
-        row("TK-08 huge id", withModel("vocab", parse(R"({"a":0,"b":1,"c":2147483646})")), "id 2147483646 is larger than 3 tokens x 4");
+        row("TK-08 huge id", withModel("vocab", parse(R"({"a":0,"b":1,"c":2147483646})")),
+            "id 2147483646 is larger than 3 tokens x 4");
         row("TK-10 vocab empty", withModel("vocab", Json::object()), "vocabulary is empty");
         row("two tokens, one id", withModel("vocab", parse(R"({"a":0,"b":0})")), "token 'b': has id 0, which 'a' has too");
         text("token twice", R"({"model":{"type":"BPE","vocab":{"a":0,"a":1},"merges":[]}})", "a");
         for (const char *merge : {"\"a b c\"", "\"a\"", "\"\"", "[\"a\"]", "[\"a\",\"b\",\"c\"]", "7", "[1,2]", "null"})
-            row(qPrintable(QString("TK-11 merge %1").arg(merge)), withModel("merges", parse(std::string("[\"a b\",") + merge + "]")),
+            row(qPrintable(QString("TK-11 merge %1").arg(merge)), withModel("merges", parse(std::string("[\"a b\",") + merge
+                + "]")),
                 "merge #2: is not a pair");
         row("merges no list", withModel("merges", "a b"), "key 'model.merges': must be a list");
         row("TK-13 left part", withModel("merges", parse(R"(["a b","xx c"])")), "merge #2: 'xx' is not in the vocabulary");
         row("TK-13 right part", withModel("merges", parse(R"(["a yy"])")), "merge #1: 'yy' is not in the vocabulary");
         row("TK-14 result", withModel("merges", parse(R"(["b c"])")), "merge #1: 'bc' is not in the vocabulary");
         row("TK-17 long token", withModel("vocab", Json::object().set(std::string(1 << 20, 'a'), 0)), "token longer than 64 kB");
-        row("TK-17 long merge", withModel("merges", Json::array().append(std::string(1 << 20, 'a') + " b")), "merge #1: token longer than 64 kB");
+        row("TK-17 long merge", withModel("merges", Json::array().append(std::string(1 << 20, 'a') + " b")),
+            "merge #1: token longer than 64 kB");
         row("TK-19 empty added token", with("added_tokens", added("")), "has no content");
         row("long added token", with("added_tokens", added(std::string(5000, 'x'))), "at most 4096");
         row("added token, negative id", with("added_tokens", added("<x>", "-2")), "must be at least 0, found -2");
@@ -96,7 +100,8 @@ private slots:
             "normalizer 'Precompiled' is not supported", ErrorCode::Unsupported);
         row("normalizer without type", with("normalizer", "{}"), "key 'normalizer': lacks 'type'");
         const auto split = [](const std::string &expression) {
-            return with("pre_tokenizer", R"({"type":"Split","pattern":{"Regex":)" + Json(expression).dump() + R"(},"behavior":"Isolated","invert":false})");
+            return with("pre_tokenizer", R"({"type":"Split","pattern":{"Regex":)" + Json(expression).dump()
+                + R"(},"behavior":"Isolated","invert":false})");
         };
         row("TK-25 long expression", split(std::string(10000, 'a')), "pattern too large");
         row("TK-25 nested repeats", split("((a{1000}){1000}){1000}"), "pattern too large");
@@ -107,24 +112,35 @@ private slots:
         row("set intersection", split("[a-z&&b]"), "pattern has && inside", ErrorCode::Unsupported);
         row("possessive interval", split("a{1,3}+"), "pattern has {n,m}+", ErrorCode::Unsupported);
         row("single bytes", split("\\C"), "invalid pattern");
-        row("empty pattern", with("normalizer", R"({"type":"Replace","pattern":{"String":""},"content":"x"})"), "must not be empty");
-        row("pattern of no kind", with("normalizer", R"({"type":"Replace","pattern":{"Glob":"*"},"content":"x"})"), "lacks 'String'");
+        row("empty pattern", with("normalizer", R"({"type":"Replace","pattern":{"String":""},"content":"x"})"),
+            "must not be empty");
+        row("pattern of no kind", with("normalizer", R"({"type":"Replace","pattern":{"Glob":"*"},"content":"x"})"),
+            "lacks 'String'");
         row("behavior", with("pre_tokenizer", R"({"type":"Split","pattern":{"String":" "},"behavior":"Merged","invert":false})"),
             "key 'pre_tokenizer.behavior': must be Removed, Isolated");
-        row("pre-tokenizer", with("pre_tokenizer", R"({"type":"UnicodeScripts"})"), "pre_tokenizer 'UnicodeScripts' is not supported",
+        row("pre-tokenizer", with("pre_tokenizer", R"({"type":"UnicodeScripts"})"),
+            "pre_tokenizer 'UnicodeScripts' is not supported",
             ErrorCode::Unsupported);
-        text("TK-28 nested 100 deep", R"({"model":{},"pre_tokenizer":)" + nested(100, R"({"type":"Sequence","pretokenizers":[)", "]}") + "}",
+        text("TK-28 nested 100 deep", R"({"model":{},"pre_tokenizer":)" + nested(100,
+            R"({"type":"Sequence","pretokenizers":[)", "]}") + "}",
              "nested deeper than");
         row("TK-29 fixed length 0", with("pre_tokenizer", R"({"type":"FixedLength","length":0})"), "length must be >= 1");
-        row("metaspace replacement", with("pre_tokenizer", R"({"type":"Metaspace","replacement":"ab"})"), "must be one character");
-        row("metaspace contradiction", with("pre_tokenizer", R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first","add_prefix_space":false})"),
+        row("metaspace replacement", with("pre_tokenizer", R"({"type":"Metaspace","replacement":"ab"})"),
+            "must be one character");
+        row("metaspace contradiction", with("pre_tokenizer",
+            R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first","add_prefix_space":false})"),
             "contradicts prepend_scheme 'first'");
-        row("TK-31 template", with("post_processor", R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}}],"special_tokens":{}})"),
+        row("TK-31 template", with("post_processor",
+            R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}}],"special_tokens":{}})"),
             "template needs '[CLS]'");
-        row("template id", with("post_processor", R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"s","type_id":0}}],"special_tokens":{"s":{"ids":[5]}}})"),
+        row("template id", with("post_processor",
+            R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"s","type_id":0}}],
+                "special_tokens":{"s":{"ids":[5]}}})"),
             "5 is larger than 4");
-        row("post-processor", with("post_processor", R"({"type":"Magic"})"), "post_processor 'Magic' is not supported", ErrorCode::Unsupported);
-        row("TK-32 stride", with("truncation", R"({"max_length":8,"stride":8,"strategy":"LongestFirst"})"), "stride must be < max_length");
+        row("post-processor", with("post_processor", R"({"type":"Magic"})"), "post_processor 'Magic' is not supported",
+            ErrorCode::Unsupported);
+        row("TK-32 stride", with("truncation", R"({"max_length":8,"stride":8,"strategy":"LongestFirst"})"),
+            "stride must be < max_length");
         row("TK-34 padding id", with("padding", R"({"pad_id":5,"pad_token":"x"})"), "5 is larger than 4");
         row("dropout", withModel("dropout", 0.1), "dropout makes tokens random", ErrorCode::Unsupported);
         text("no object", "[]", "must be an object");
@@ -157,12 +173,15 @@ private slots:
             QTest::newRow(name) << QByteArray::fromStdString(json.dump()) << QString(warning) << QString(text) << QString(ids);
         };
         row("good", good(), "", "abcab", "4 3 ");
-        row("TK-07 gap", withModel("vocab", parse(R"({"a":0,"b":1,"c":2,"ab":5,"abc":9})")), "ids 3...4 unused (5 unused ids in all)", "abc", "9 ");
+        row("TK-07 gap", withModel("vocab", parse(R"({"a":0,"b":1,"c":2,"ab":5,"abc":9})")),
+            "ids 3...4 unused (5 unused ids in all)", "abc", "9 ");
         row("TK-20 expression characters", with("added_tokens", added("a.*(")), "", "ab a.*(", "3 5 ");
         row("TK-35 decoder", with("decoder", R"({"type":"Magic"})"), "decoder 'Magic' is not known", "abc", "4 ");
         row("TK-37 byte tokens", withModel("byte_fallback", true), "byte tokens missing: <0x00> and 255 more", "abc", "4 ");
-        row("TK-38 no byte tokens", withModel("vocab", parse(R"({"a":0,"b":1,"c":2,"ab":3,"abc":4,"<0x-1>":5,"<0xZZ>":6,"<0x123>":7})")), "", "b", "1 ");
-        row("added token of the vocabulary with another id", with("added_tokens", added("b", "9")), "added token 'b' has id 9, the vocabulary says 1",
+        row("TK-38 no byte tokens", withModel("vocab",
+            parse(R"({"a":0,"b":1,"c":2,"ab":3,"abc":4,"<0x-1>":5,"<0xZZ>":6,"<0x123>":7})")), "", "b", "1 ");
+        row("added token of the vocabulary with another id", with("added_tokens", added("b", "9")),
+            "added token 'b' has id 9, the vocabulary says 1",
             "aba", "0 1 0 ");
         row("truncation is not applied", with("truncation", R"({"max_length":1,"stride":0})"), "", "abcab", "4 3 ");
         row("unknown characters vanish before merging", good(), "", "axb", "3 ");
@@ -191,16 +210,25 @@ private slots:
         QTest::addColumn<QByteArray>("config");
         QTest::addColumn<QString>("message");
         const QByteArray vocabulary(R"({"a":0,"b":1,"ab":2})");
-        QTest::newRow("not a pair") << vocabulary << QByteArray("#version: 0.2\na b\nab\n") << QByteArray("{}") << "merges.txt, line 3: is not a pair";
-        QTest::newRow("three parts") << vocabulary << QByteArray("a b c\n") << QByteArray("{}") << "merges.txt, line 1: is not a pair";
-        QTest::newRow("empty line") << vocabulary << QByteArray("a b\n\na b\n") << QByteArray("{}") << "merges.txt, line 2: is not a pair";
-        QTest::newRow("unknown part") << vocabulary << QByteArray("#version: 0.2\na c\n") << QByteArray("{}") << "merge #1: 'c' is not in the vocabulary";
-        QTest::newRow("no UTF-8") << vocabulary << QByteArray("a \xFF\n") << QByteArray("{}") << "merges.txt, byte 2: invalid UTF-8";
-        QTest::newRow("vocabulary list") << QByteArray("[]") << QByteArray() << QByteArray("{}") << "vocab.json: must be an object";
-        QTest::newRow("id no number") << QByteArray(R"({"a":"0"})") << QByteArray("#version: 0.2\n") << QByteArray("{}") << "token 'a': id must be";
-        QTest::newRow("class") << vocabulary << QByteArray("#version: 0.2\n") << QByteArray(R"({"tokenizer_class":"CLIPTokenizer"})")
+        QTest::newRow("not a pair") << vocabulary << QByteArray("#version: 0.2\na b\nab\n") << QByteArray("{}")
+            << "merges.txt, line 3: is not a pair";
+        QTest::newRow("three parts") << vocabulary << QByteArray("a b c\n") << QByteArray("{}")
+            << "merges.txt, line 1: is not a pair";
+        QTest::newRow("empty line") << vocabulary << QByteArray("a b\n\na b\n") << QByteArray("{}")
+            << "merges.txt, line 2: is not a pair";
+        QTest::newRow("unknown part") << vocabulary << QByteArray("#version: 0.2\na c\n") << QByteArray("{}")
+            << "merge #1: 'c' is not in the vocabulary";
+        QTest::newRow("no UTF-8") << vocabulary << QByteArray("a \xFF\n") << QByteArray("{}")
+            << "merges.txt, byte 2: invalid UTF-8";
+        QTest::newRow("vocabulary list") << QByteArray("[]") << QByteArray() << QByteArray("{}")
+            << "vocab.json: must be an object";
+        QTest::newRow("id no number") << QByteArray(R"({"a":"0"})") << QByteArray("#version: 0.2\n") << QByteArray("{}")
+            << "token 'a': id must be";
+        QTest::newRow("class") << vocabulary << QByteArray("#version: 0.2\n")
+            << QByteArray(R"({"tokenizer_class":"CLIPTokenizer"})")
                                << "a CLIPTokenizer are not supported";
-        QTest::newRow("added tokens") << vocabulary << QByteArray("#version: 0.2\n") << QByteArray(R"({"added_tokens_decoder":{"x":{"content":"y"}}})")
+        QTest::newRow("added tokens") << vocabulary << QByteArray("#version: 0.2\n")
+            << QByteArray(R"({"added_tokens_decoder":{"x":{"content":"y"}}})")
                                       << "key 'added_tokens_decoder.x': is not a token id";
         QTest::newRow("special token") << vocabulary << QByteArray("#version: 0.2\n") << QByteArray(R"({"bos_token":3})")
                                        << "tokenizer_config.json, key 'bos_token': must be a string";
@@ -239,9 +267,15 @@ private slots:
     {
         Json file = good();
         file.set("added_tokens", parse(added("<x>")));
-        file.set("normalizer", parse(R"({"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"_"},{"type":"Replace","pattern":{"Regex":"b+c?"},"content":"b"}]})"));
-        file.set("pre_tokenizer", parse(R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\s+(?!\\S)|[^\\s]+"},"behavior":"MergedWithNext","invert":true},{"type":"Digits","individual_digits":true}]})"));
-        file.set("decoder", parse(R"({"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":1}]})"));
+        file.set("normalizer",
+            parse(R"({"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"_"},
+                {"type":"Replace","pattern":{"Regex":"b+c?"},"content":"b"}]})"));
+        file.set("pre_tokenizer",
+            parse(R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\s+(?!\\S)|[^\\s]+"},
+                "behavior":"MergedWithNext","invert":true},
+                {"type":"Digits","individual_digits":true}]})"));
+        file.set("decoder", parse(R"({"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Fuse"},
+                {"type":"Strip","content":" ","start":1,"stop":1}]})"));
         const std::string whole = file.dump();
         const Warnings warnings;
         std::mt19937 random(3);
@@ -249,7 +283,8 @@ private slots:
         for (int i = 0; i < 600; ++i) {
             std::string damaged = whole;
             for (std::uint32_t k = 0; k < 1 + random() % 3; ++k)
-                damaged[random() % damaged.size()] = i % 2 == 0 ? static_cast<char>(random()) : "\"\\()[]{}|*+?,:0129ab"[random() % 20];
+                damaged[random() % damaged.size()] =
+                    i % 2 == 0 ? static_cast<char>(random()) : "\"\\()[]{}|*+?,:0129ab"[random() % 20];
             TokenizerFolder folder;
             folder.write("tokenizer.json", damaged);
             errorOf([&] {

@@ -40,7 +40,8 @@ Json splitAndByteLevel(const std::string &digits)
     const std::string expression = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" + digits
                                    + "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
     Json split = Json::object();
-    split.set("type", "Split").set("pattern", Json::object().set("Regex", expression)).set("behavior", "Isolated").set("invert", false);
+    split.set("type", "Split").set("pattern", Json::object().set("Regex", expression)).set("behavior",
+        "Isolated").set("invert", false);
     Json bytes = Json::object();
     bytes.set("type", "ByteLevel").set("add_prefix_space", false).set("trim_offsets", true).set("use_regex", false);
     return Json::object().set("type", "Sequence").set("pretokenizers", Json::array().append(split).append(bytes));
@@ -55,16 +56,21 @@ Json llama3File()
                                  .append(addedToken(263, "<|begin_of_text|>", true))
                                  .append(addedToken(264, "<|end_of_text|>", true)));
     file.set("pre_tokenizer", splitAndByteLevel("\\p{N}{1,3}"));
-    file.set("post_processor", parse(R"({"type":"Sequence","processors":[{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false,"use_regex":true},
-        {"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|begin_of_text|>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
-        "pair":[],"special_tokens":{"<|begin_of_text|>":{"id":"<|begin_of_text|>","ids":[263],"tokens":["<|begin_of_text|>"]}}}]})"));
+    file.set("post_processor",
+        parse(R"({"type":"Sequence","processors":[{"type":"ByteLevel","add_prefix_space":true,
+            "trim_offsets":false,"use_regex":true},
+        {"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|begin_of_text|>","type_id":0}},
+            {"Sequence":{"id":"A","type_id":0}}],
+        "pair":[],"special_tokens":{"<|begin_of_text|>":{"id":"<|begin_of_text|>",
+            "ids":[263],"tokens":["<|begin_of_text|>"]}}}]})"));
     file.set("decoder", parse(byteLevelDecoder));
     Json model = *file.find("model");
     model.set("ignore_merges", true);
     return file.set("model", model);
 }
 
-constexpr const char *llama3Config = R"({"bos_token":"<|begin_of_text|>","eos_token":"<|end_of_text|>","clean_up_tokenization_spaces":true,
+constexpr const char *llama3Config = R"({"bos_token":"<|begin_of_text|>","eos_token":"<|end_of_text|>",
+            "clean_up_tokenization_spaces":true,
     "model_max_length":1000000000000000019884624838656,"tokenizer_class":"PreTrainedTokenizerFast"})";
 
 TokenId byteId(char c)
@@ -103,14 +109,17 @@ private slots:
     void qwen2LikeFile()
     {
         Json file = bpeFile(byteLevelTokens({"\u00c3\u00a9"}), {"\u00c3 \u00a9"});
-        file.set("added_tokens", Json::array().append(addedToken(257, "<|endoftext|>", true)).append(addedToken(258, "<|im_start|>", true)));
+        file.set("added_tokens", Json::array().append(addedToken(257, "<|endoftext|>", true)).append(addedToken(258,
+            "<|im_start|>", true)));
         file.set("normalizer", parse(R"({"type":"NFC"})"));
         file.set("pre_tokenizer", splitAndByteLevel("\\p{N}"));
-        file.set("post_processor", parse(R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":false,"use_regex":false})"));
+        file.set("post_processor",
+            parse(R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":false,"use_regex":false})"));
         file.set("decoder", parse(byteLevelDecoder));
         TokenizerFolder folder;
         folder.writeJson("tokenizer.json", file);
-        folder.write("tokenizer_config.json", R"({"add_bos_token":false,"bos_token":null,"eos_token":"<|endoftext|>","pad_token":"<|endoftext|>",
+        folder.write("tokenizer_config.json",
+            R"({"add_bos_token":false,"bos_token":null,"eos_token":"<|endoftext|>","pad_token":"<|endoftext|>",
             "tokenizer_class":"Qwen2Tokenizer","unk_token":null})");
         const auto tokenizer = folder.load();
         QVERIFY(!tokenizer->bosId());
@@ -120,9 +129,12 @@ private slots:
 
         // The same from vocab.json and merges.txt, where the added tokens stand in the configuration.
         TokenizerFolder slow;
-        slow.writeJson("vocab.json", vocabulary(byteLevelTokens({"\u00c3\u00a9"}))).write("merges.txt", "#version: 0.2\n\u00c3 \u00a9\n");
-        slow.write("tokenizer_config.json", R"({"added_tokens_decoder":{"257":{"content":"<|endoftext|>","special":true,"normalized":false},
-            "258":{"content":"<|im_start|>","special":true,"normalized":false}},"bos_token":null,"eos_token":"<|endoftext|>","tokenizer_class":"Qwen2Tokenizer"})");
+        slow.writeJson("vocab.json", vocabulary(byteLevelTokens({"\u00c3\u00a9"}))).write("merges.txt",
+            "#version: 0.2\n\u00c3 \u00a9\n");
+        slow.write("tokenizer_config.json",
+            R"({"added_tokens_decoder":{"257":{"content":"<|endoftext|>","special":true,"normalized":false},
+            "258":{"content":"<|im_start|>","special":true,"normalized":false}},"bos_token":null,
+            "eos_token":"<|endoftext|>","tokenizer_class":"Qwen2Tokenizer"})");
         COMPARE_IDS(slow.load()->encode("e\u0301 1<|im_start|>", true), (Ids{256, byteId(' '), byteId('1'), 258}));
     }
 
@@ -134,8 +146,11 @@ private slots:
         for (const std::string &token : byteLevelTokens({"\u0120a"}))
             tokens.push_back(token);
         folder.writeJson("vocab.json", vocabulary(tokens)).write("merges.txt", "#version: 0.2\r\n\u0120 a\r\n");
-        folder.write("tokenizer_config.json", R"({"errors":"replace","unk_token":{"content":"</s>","normalized":true},"bos_token":{"content":"</s>","normalized":true},
-            "eos_token":{"content":"</s>","normalized":true},"add_prefix_space":false,"add_bos_token":true,"tokenizer_class":"GPT2Tokenizer"})");
+        folder.write("tokenizer_config.json",
+            R"({"errors":"replace","unk_token":{"content":"</s>","normalized":true},
+            "bos_token":{"content":"</s>","normalized":true},
+            "eos_token":{"content":"</s>","normalized":true},"add_prefix_space":false,
+            "add_bos_token":true,"tokenizer_class":"GPT2Tokenizer"})");
         folder.write("special_tokens_map.json", R"({"bos_token":"<s>","pad_token":"<pad>"})");
         folder.write("config.json", R"({"vocab_size":261,"bos_token_id":2})");
         const auto tokenizer = folder.load();
@@ -161,12 +176,16 @@ private slots:
         QTest::addColumn<QByteArray>("config");
         QTest::addColumn<QString>("ids");
         QTest::addColumn<bool>("addsBos");
-        QTest::newRow("the file's own") << QByteArray(R"({"tokenizer_class":"LlamaTokenizer","bos_token":"<s>"})") << "2 0 " << true;
-        QTest::newRow("no BOS") << QByteArray(R"({"tokenizer_class":"LlamaTokenizer","bos_token":"<s>","add_bos_token":false})") << "0 " << false;
-        QTest::newRow("EOS, too") << QByteArray(R"({"tokenizer_class":"LlamaTokenizerFast","bos_token":"<s>","eos_token":"</s>","add_eos_token":true})")
+        QTest::newRow("the file's own") << QByteArray(R"({"tokenizer_class":"LlamaTokenizer","bos_token":"<s>"})") << "2 0 "
+            << true;
+        QTest::newRow("no BOS")
+            << QByteArray(R"({"tokenizer_class":"LlamaTokenizer","bos_token":"<s>","add_bos_token":false})") << "0 " << false;
+        QTest::newRow("EOS, too")
+            << QByteArray(R"({"tokenizer_class":"LlamaTokenizerFast","bos_token":"<s>","eos_token":"</s>","add_eos_token":true})")
                                   << "2 0 3 " << true;
         QTest::newRow("another class follows the file")
-            << QByteArray(R"({"tokenizer_class":"PreTrainedTokenizerFast","bos_token":"<s>","eos_token":"</s>","add_bos_token":false,"add_eos_token":true})")
+            << QByteArray(R"({"tokenizer_class":"PreTrainedTokenizerFast","bos_token":"<s>","eos_token":"</s>",
+            "add_bos_token":false,"add_eos_token":true})")
             << "2 0 " << true;
         QTest::newRow("BOS is not named") << QByteArray("{}") << "2 0 " << false;
     }
@@ -177,7 +196,9 @@ private slots:
         QFETCH(bool, addsBos);
         TokenizerFolder folder;
         Json file = bpeFile({"a", "b", "<s>", "</s>"}, {});
-        file.set("post_processor", parse(R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+        file.set("post_processor",
+            parse(R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},
+            {"Sequence":{"id":"A","type_id":0}}],
             "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[2],"tokens":["<s>"]}}})"));
         folder.writeJson("tokenizer.json", file).write("tokenizer_config.json", config.toStdString());
         const auto tokenizer = folder.load();
@@ -205,6 +226,16 @@ private slots:
         COMPARE_IDS(tokenizer->encode("a<x>", false), (Ids{0, 4}));
         QCOMPARE(tokenizer->eosId().value_or(-1), 4);
         QCOMPARE(tokenizer->decode({0, 4}, true), std::string("a"));
+    }
+
+    void theConfigurationDecidesAboutThePrefixSpace()
+    {
+        TokenizerFolder folder;
+        Json file = bpeFile(byteLevelTokens({}), {});
+        folder.writeJson("tokenizer.json", file.set("pre_tokenizer", parse(R"({"type":"ByteLevel","add_prefix_space":true})")));
+        COMPARE_IDS(folder.load()->encode("a", false), (Ids{byteId(' '), byteId('a')}));
+        folder.write("tokenizer_config.json", R"({"add_prefix_space":false})");
+        COMPARE_IDS(folder.load()->encode("a", false), Ids{byteId('a')});
     }
 
     void modelConfigurationNamesWhatNobodyElseNames()
@@ -271,7 +302,8 @@ private slots:
     {
         TokenizerFolder folder;
         Json file = bpeFile({"a"}, {});
-        file.set("pre_tokenizer", parse(R"({"type":"Split","pattern":{"Regex":"(a|aa)+$"},"behavior":"Isolated","invert":false})"));
+        file.set("pre_tokenizer",
+            parse(R"({"type":"Split","pattern":{"Regex":"(a|aa)+$"},"behavior":"Isolated","invert":false})"));
         folder.writeJson("tokenizer.json", file);
         const auto tokenizer = folder.load();
         const std::string message = errorOf([&] { tokenizer->encode(std::string(60, 'a') + "b", false); });

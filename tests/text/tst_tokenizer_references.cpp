@@ -47,22 +47,29 @@ private slots:
         QTest::addColumn<QString>("files");
         QTest::addColumn<bool>("special");  // the cases' ids have BOS
         QTest::addColumn<bool>("lossless");  // every case decodes to its text
-        QTest::newRow("gpt2, tokenizer.json") << "gpt2" << "tokenizers/gpt2" << "tokenizer.json tokenizer_config.json" << false << true;
+        QTest::newRow("gpt2, tokenizer.json") << "gpt2" << "tokenizers/gpt2" << "tokenizer.json tokenizer_config.json"
+            << false << true;
         QTest::newRow("gpt2, tokenizer.json alone") << "gpt2" << "tokenizers/gpt2" << "tokenizer.json" << false << true;
         QTest::newRow("gpt2, vocab and merges") << "gpt2" << "tokenizers/gpt2"
-                                                << "vocab.json merges.txt tokenizer_config.json special_tokens_map.json" << false << true;
+                                                << "vocab.json merges.txt tokenizer_config.json special_tokens_map.json"
+                                                    << false << true;
         QTest::newRow("gpt2, vocab and merges alone") << "gpt2" << "tokenizers/gpt2" << "vocab.json merges.txt" << false << true;
-        QTest::newRow("llama2, tokenizer.json") << "llama2" << "tokenizers/llama2" << "tokenizer.json tokenizer_config.json" << true << true;
+        QTest::newRow("llama2, tokenizer.json") << "llama2" << "tokenizers/llama2" << "tokenizer.json tokenizer_config.json"
+            << true << true;
         QTest::newRow("llama2, tokenizer.json alone") << "llama2" << "tokenizers/llama2" << "tokenizer.json" << true << true;
-        QTest::newRow("llama2, tokenizer.model") << "llama2" << "tokenizers/llama2" << "tokenizer.model tokenizer_config.json" << true << true;
+        QTest::newRow("llama2, tokenizer.model") << "llama2" << "tokenizers/llama2"
+            << "tokenizer.model tokenizer_config.json" << true << true;
         QTest::newRow("llama2, tokenizer.model alone") << "llama2" << "tokenizers/llama2" << "tokenizer.model" << true << true;
         QTest::newRow("stories260k, tokenizer.json") << "stories260k" << "models/stories260k"
-                                                     << "tokenizer.json tokenizer_config.json special_tokens_map.json config.json" << true << true;
+                                                     << "tokenizer.json tokenizer_config.json special_tokens_map.json config.json"
+                                                     << true << true;
         QTest::newRow("stories260k, tokenizer.model") << "stories260k" << "models/stories260k"
                                                       << "tokenizer.model tokenizer_config.json config.json" << true << true;
-        QTest::newRow("stories260k, tokenizer.model alone") << "stories260k" << "models/stories260k" << "tokenizer.model" << true << true;
+        QTest::newRow("stories260k, tokenizer.model alone") << "stories260k" << "models/stories260k" << "tokenizer.model"
+            << true << true;
         QTest::newRow("tinystories-656k") << "tinystories-656k" << "models/tinystories-656k"
-                                          << "tokenizer.json tokenizer_config.json special_tokens_map.json config.json" << true << false;
+                                          << "tokenizer.json tokenizer_config.json special_tokens_map.json config.json"
+                                              << true << false;
     }
     void casesGiveTheirIds()
     {

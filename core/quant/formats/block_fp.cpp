@@ -46,8 +46,10 @@ struct BlockFpCodec {
     float tiny = Arithmetic::round(1e-8F);
 
     explicit BlockFpCodec(const FormatSpec &spec)
-        : width(static_cast<int>(integerValue(spec, "width"))), exponentWidth(static_cast<int>(integerValue(spec, "exponent_width"))),
-          bias(isNone(spec, "exponent_bias") ? (1 << (exponentWidth - 1)) - 1 : static_cast<int>(integerValue(spec, "exponent_bias"))),
+        : width(static_cast<int>(integerValue(spec, "width"))),
+          exponentWidth(static_cast<int>(integerValue(spec, "exponent_width"))),
+          bias(isNone(spec, "exponent_bias") ? (1 << (exponentWidth - 1)) - 1
+                                             : static_cast<int>(integerValue(spec, "exponent_bias"))),
           tile(extentsValue(spec, "block_size")), skipFirst(booleanValue(spec, "skip_first_dim")), up(powerOfTwo(width - 1)),
           down(powerOfTwo(1 - width))
     {
@@ -67,7 +69,9 @@ struct BlockFpCodec {
         for (std::size_t i = 0; i < made.size(); ++i) {
             // The elements of a block of zeros pass through whatever its exponent.
             const float m = Arithmetic::round(statistics[i].value());
-            const int exponent = m > 0 ? std::clamp(Arithmetic::ceilLog2(m), -bias, (1 << exponentWidth) - 1 - bias) : -bias;
+            int exponent = -bias;
+            if (m > 0)  // infinite where the half type cannot hold it
+                exponent = std::clamp(m <= FLT_MAX ? Arithmetic::ceilLog2(m) : 128, -bias, (1 << exponentWidth) - 1 - bias);
             made[i] = {Arithmetic::round(powerOfTwo(exponent)), static_cast<std::uint32_t>(exponent + bias)};
         }
         return made;
@@ -143,18 +147,19 @@ FormatEntry blockFpFormat()
     FormatInfo info;
     info.name = "block_fp";
     info.title = "Block floating point (LQER's MXINT)";
-    info.meaning = "LQER's format: integers with sign that share an exponent per tile. A largest magnitude that is a power of two "
-                   "saturates. Stores width + exponent_width/elements-per-tile bits.";
+    info.meaning
+        = "LQER's format: integers with sign that share an exponent per tile. A largest magnitude that is a power of two "
+          "saturates. Stores width + exponent_width/elements-per-tile bits.";
     info.parameters = {
         integerParameter("width", 4, 2, 22, "Bits of an element, sign included."),
         extentsParameter("block_size", {1, 16},
-                         "Tile that shares one exponent, right-aligned with the shape; -1 is the whole dimension. 1x16 on a weight: 16 "
-                         "consecutive inputs of one output."),
-        integerParameter("exponent_width", 8, 1, 8, "Bits of the shared exponent."),
+            "Tile that shares one exponent, right-aligned with the shape; -1 is the whole dimension. 1x16 on a weight: 16 "
+            "consecutive inputs of one output."),
+        integerParameter("exponent_width", 8, 1, 12, "Bits of the shared exponent."),
         optionalIntegerParameter("exponent_bias", -126, 149, "Bias of the shared exponent; none: 2^(exponent_width-1)-1."),
         booleanParameter("skip_first_dim", false, "The first dimension is a batch that no tile crosses (activations)."),
         choiceParameter("arithmetic", {"float32", "float16", "bfloat16"},
-                        "Element type the papers' code would compute in; half types shift exponents near powers of two."),
+            "Element type the papers' code would compute in; half types shift exponents near powers of two."),
     };
     for (const std::int64_t width : {2, 3, 4, 6, 8})
         info.presets.emplace_back(fmt::format("bfp{}", width), preset(width, 16));
@@ -162,7 +167,9 @@ FormatEntry blockFpFormat()
     info.presets.emplace_back("bfp4-g128", preset(4, 128));
     return {std::move(info), [](const FormatSpec &spec) {
                 const std::string &arithmetic = choiceValue(spec, "arithmetic");
-                return arithmetic == "float16" ? make<Float16>(spec) : arithmetic == "bfloat16" ? make<BFloat16>(spec) : make<Float32>(spec);
+                return arithmetic == "float16" ? make<Float16>(spec)
+                    : arithmetic == "bfloat16" ? make<BFloat16>(spec)
+                                               : make<Float32>(spec);
             }};
 }
 

@@ -49,8 +49,9 @@ FormatEntry fixedFormat()
     FormatInfo info;
     info.name = "fixed";
     info.title = "Fixed point";
-    info.meaning = "LQER's \"integer\": width bits of which frac_width lie behind the binary point. Nothing is fitted to the data; values "
-                   "outside the range saturate.";
+    info.meaning
+        = "LQER's \"integer\": width bits of which frac_width lie behind the binary point. Nothing is fitted to the data; values "
+          "outside the range saturate.";
     info.parameters = {
         integerParameter("width", 8, 1, 21, "Bits of an element, sign included."),
         integerParameter("frac_width", 6, -64, 64, "Bits behind the binary point; may be negative or above the width."),

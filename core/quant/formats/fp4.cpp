@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bitsandbytes' FP4 (numerics.md A.7): sign and one of eight magnitudes, times the block's largest magnitude. Codes: sign in bit 3,
-// the kernel's magnitude code below. Scales and offsets: lookup_codec.h.
+// bitsandbytes' FP4 (numerics.md A.7): sign and one of eight magnitudes, times the block's largest magnitude. Codes: sign in bit
+// 3, the kernel's magnitude code below. Scales and offsets: lookup_codec.h.
 #include <cmath>
 
 #include "core/quant/formats/list.h"
@@ -53,8 +53,9 @@ FormatEntry fp4Format()
     FormatInfo info;
     info.name = "fp4";
     info.title = "FP4 (bitsandbytes)";
-    info.meaning = "bitsandbytes' 4-bit float, the default of QERA's fine-tuning pipeline: eight magnitudes and a sign, times the largest "
-                   "magnitude of block_size consecutive elements.";
+    info.meaning
+        = "bitsandbytes' 4-bit float, the default of QERA's fine-tuning pipeline: eight magnitudes and a sign, times the largest "
+          "magnitude of block_size consecutive elements.";
     info.parameters = {
         integerParameter("block_size", 64, 1, 1 << 20, "Consecutive elements of the flattened array that share a scale."),
         booleanParameter("double_quant", false, "Quantize the scales to 8 bits as bitsandbytes does."),

@@ -34,13 +34,15 @@ std::unique_ptr<Quantizer> make(const FormatSpec &spec)
 
 FormatEntry float16Format()
 {
-    return {{"float16", "float16 (IEEE half precision)", "Rounded to 16 bits, no scale; magnitudes above 65504 are refused.", {}, {}},
-            make<Float16Codec>};
+    return {
+        {"float16", "float16 (IEEE half precision)", "Rounded to 16 bits, no scale; magnitudes above 65504 are refused.", {}, {}},
+        make<Float16Codec>};
 }
 
 FormatEntry bfloat16Format()
 {
-    return {{"bfloat16", "bfloat16", "Rounded to 16 bits: float32's range with 8 significant bits, no scale.", {}, {}}, make<BFloat16Codec>};
+    return {{"bfloat16", "bfloat16", "Rounded to 16 bits: float32's range with 8 significant bits, no scale.", {}, {}},
+        make<BFloat16Codec>};
 }
 
 }  // namespace lqer

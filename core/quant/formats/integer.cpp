@@ -69,8 +69,9 @@ struct IntegerCodec {
                 throw Error(ErrorCode::Argument, "integer: fp_min and fp_max are given together or not at all");
             given = integerRange(realValue(spec, "fp_min"), realValue(spec, "fp_max"), bits, affine);
             if (!(given.scale > 0))
-                throw Error(ErrorCode::Argument, fmt::format("integer: fp_max {} is not above fp_min {}", realValue(spec, "fp_max"),
-                                                             realValue(spec, "fp_min")));
+                throw Error(ErrorCode::Argument,
+                    fmt::format(
+                        "integer: fp_max {} is not above fp_min {}", realValue(spec, "fp_max"), realValue(spec, "fp_min")));
         }
         wholeTensor = givenRange || scope == "tensor";
         zeroPoint = givenRange || (affine && !includeZero) ? ZeroPoint::Float : affine ? ZeroPoint::Packed : ZeroPoint::None;
@@ -86,7 +87,9 @@ struct IntegerCodec {
     CodecStorage storage(std::uint64_t) const
     {
         const std::uint64_t scale = scaleType == ScaleType::Float32 ? 32 : 16;
-        const std::uint64_t zero = zeroPoint == ZeroPoint::None ? 0 : zeroPoint == ZeroPoint::Packed ? static_cast<std::uint64_t>(bits) : 32;
+        const std::uint64_t zero = zeroPoint == ZeroPoint::None ? 0
+            : zeroPoint == ZeroPoint::Packed                    ? static_cast<std::uint64_t>(bits)
+                                                                : 32;
         return {.codeBits = bits, .scaleBits = scale + zero};
     }
     bool dependsOnAllRows() const { return wholeTensor && !givenRange; }
@@ -196,16 +199,17 @@ FormatEntry integerFormat()
     FormatInfo info;
     info.name = "integer";
     info.title = "Integer (INT, scale per tensor, channel or group)";
-    info.meaning = "Evenly spaced levels with a free scale: symmetric around zero, or affine with a zero point. The presets round the scale "
-                   "to float16, as GPTQ, AWQ and GGUF store it.";
+    info.meaning = "Evenly spaced levels with a free scale: symmetric around zero, or affine with a zero point. The presets "
+                   "round the scale to float16, as GPTQ, AWQ and GGUF store it.";
     info.parameters = {
-        integerParameter("n_bits", 4, 2, 16, "Bits of an element."),
+        integerParameter("n_bits", 4, 1, 16, "Bits of an element."),
         booleanParameter("is_affine", false, "Levels from the smallest to the largest value, with a zero point; else symmetric."),
-        choiceParameter("scope", {"group", "channel", "tensor"}, "What shares a scale: a group of the block axis, all of the block axis, or everything."),
+        choiceParameter("scope", {"group", "channel", "tensor"},
+            "What shares a scale: a group of the block axis, all of the block axis, or everything."),
         integerParameter("group_size", 128, 1, 1 << 20, "Elements per group."),
         blockAxisParameter(),
         booleanParameter("include_zero", false,
-                         "Widen affine ranges to contain zero, so that the zero point is a code (GPTQ, AWQ); the papers' code does not."),
+            "Widen affine ranges to contain zero, so that the zero point is a code (GPTQ, AWQ); the papers' code does not."),
         choiceParameter("scale_dtype", {"float32", "float16", "bfloat16"}, "Element type the scale is rounded to and stored in."),
         optionalRealParameter("fp_min", "Smallest value of a fixed range for the whole tensor (with fp_max)."),
         optionalRealParameter("fp_max", "Largest value of a fixed range for the whole tensor (with fp_min)."),

@@ -41,7 +41,8 @@ FormatParameter choiceParameter(std::string name, std::vector<std::string> choic
 {
     LQER_ASSERT(!choices.empty());
     FormatValue fallback = choices.front();
-    return {std::move(name), std::move(fallback), 0, 0, std::move(choices), std::move(meaning), FormatParameterKind::Choice, false};
+    return {
+        std::move(name), std::move(fallback), 0, 0, std::move(choices), std::move(meaning), FormatParameterKind::Choice, false};
 }
 
 FormatParameter extentsParameter(std::string name, std::vector<std::int64_t> fallback, std::string meaning)
@@ -54,9 +55,15 @@ FormatParameter blockAxisParameter()
     return integerParameter("block_axis", -1, -3, 2, "Axis that blocks run along; -1 is the last: the inputs of a weight.");
 }
 
-std::int64_t integerValue(const FormatSpec &spec, const std::string &name) { return std::get<std::int64_t>(spec.parameters.at(name)); }
+std::int64_t integerValue(const FormatSpec &spec, const std::string &name)
+{
+    return std::get<std::int64_t>(spec.parameters.at(name));
+}
 bool booleanValue(const FormatSpec &spec, const std::string &name) { return std::get<bool>(spec.parameters.at(name)); }
-const std::string &choiceValue(const FormatSpec &spec, const std::string &name) { return std::get<std::string>(spec.parameters.at(name)); }
+const std::string &choiceValue(const FormatSpec &spec, const std::string &name)
+{
+    return std::get<std::string>(spec.parameters.at(name));
+}
 double realValue(const FormatSpec &spec, const std::string &name) { return std::get<double>(spec.parameters.at(name)); }
 
 const std::vector<std::int64_t> &extentsValue(const FormatSpec &spec, const std::string &name)

@@ -38,7 +38,8 @@ FormatParameter integerParameter(std::string name, std::int64_t fallback, double
 FormatParameter optionalIntegerParameter(std::string name, double least, double most, std::string meaning);
 FormatParameter optionalRealParameter(std::string name, std::string meaning);
 FormatParameter booleanParameter(std::string name, bool fallback, std::string meaning);
-FormatParameter choiceParameter(std::string name, std::vector<std::string> choices, std::string meaning);  // the first is the default
+FormatParameter choiceParameter(
+    std::string name, std::vector<std::string> choices, std::string meaning); // the first is the default
 FormatParameter extentsParameter(std::string name, std::vector<std::int64_t> fallback, std::string meaning);
 FormatParameter blockAxisParameter();
 

@@ -11,7 +11,8 @@ std::vector<float> torchLinspace(float start, float end, int steps)
     const float step = (end - start) / static_cast<float>(steps - 1);
     // Fused, as the compiler contracted it there; within a group of lanes it is not.
     const auto from = [&](int i) {
-        return i < steps / 2 ? std::fma(step, static_cast<float>(i), start) : std::fma(-step, static_cast<float>(steps - i - 1), end);
+        return i < steps / 2 ? std::fma(step, static_cast<float>(i), start)
+                             : std::fma(-step, static_cast<float>(steps - i - 1), end);
     };
     std::vector<float> values;
     while (static_cast<int>(values.size()) + 2 * lanes <= steps) {

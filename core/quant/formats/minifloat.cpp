@@ -43,13 +43,15 @@ struct MinifloatParameters {
     float down;  // 2^-mantissaBits
 
     explicit MinifloatParameters(const FormatSpec &spec)
-        : width(static_cast<int>(integerValue(spec, "width"))), exponentWidth(static_cast<int>(integerValue(spec, "exponent_width"))),
-          bias(isNone(spec, "exponent_bias") ? (1 << (exponentWidth - 1)) - 1 : static_cast<int>(integerValue(spec, "exponent_bias"))),
+        : width(static_cast<int>(integerValue(spec, "width"))),
+          exponentWidth(static_cast<int>(integerValue(spec, "exponent_width"))),
+          bias(isNone(spec, "exponent_bias") ? (1 << (exponentWidth - 1)) - 1
+                                             : static_cast<int>(integerValue(spec, "exponent_bias"))),
           mantissaBits(width - exponentWidth - 1), up(powerOfTwo(mantissaBits)), down(powerOfTwo(-mantissaBits))
     {
         if (mantissaBits < 0)
             throw Error(ErrorCode::Argument,
-                        fmt::format("minifloat: width {} has no room for a sign and an exponent of {} bits", width, exponentWidth));
+                fmt::format("minifloat: width {} has no room for a sign and an exponent of {} bits", width, exponentWidth));
         const std::string &name = choiceValue(spec, "round_mode");
         mode = name == "truncate" ? RoundMode::Truncate
             : name == "ceil"      ? RoundMode::Ceil
@@ -151,14 +153,15 @@ FormatEntry minifloatFormat()
     FormatInfo info;
     info.name = "minifloat";
     info.title = "Minifloat";
-    info.meaning = "The papers' small float: no infinity or NaN, saturating, no scale. 0.97 of the way to the next power of two rounds down, "
-                   "never up into it.";
+    info.meaning = "The papers' small float: no infinity or NaN, saturating, no scale. Rounding never reaches the next power of "
+                   "two: with three mantissa bits 1.97 becomes 1.875.";
     info.parameters = {
         integerParameter("width", 8, 2, 16, "Bits of an element: sign, exponent and mantissa."),
         integerParameter("exponent_width", 4, 1, 8, "Bits of the exponent."),
         optionalIntegerParameter("exponent_bias", -126, 126, "Bias of the exponent; none: 2^(exponent_width-1)-1."),
         choiceParameter("round_mode", {"nearest", "truncate", "ceil", "floor"}, "How mantissas are rounded."),
-        choiceParameter("variant", {"ieee", "denorm"}, "With a hidden bit and subnormals, or LQER's form that has fractions only."),
+        choiceParameter(
+            "variant", {"ieee", "denorm"}, "With a hidden bit and subnormals, or LQER's form that has fractions only."),
     };
     info.presets = {{"minifloat-e4m3", preset(8, 4)}, {"minifloat-e5m2", preset(8, 5)}, {"minifloat-e2m1", preset(4, 2)}};
     return {std::move(info), [](const FormatSpec &spec) -> std::unique_ptr<Quantizer> {

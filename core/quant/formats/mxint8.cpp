@@ -13,7 +13,8 @@ FormatEntry ocpMxint8Format()
     info.title = "MXINT8 (OCP)";
     info.meaning = "OCP Microscaling: 8-bit integers, 32 of them share a power-of-two scale. Stores 8.25 bits.";
     info.parameters = {blockAxisParameter()};
-    return {std::move(info), [](const FormatSpec &spec) { return makeMx(spec, MxInt8Element{}, integerValue(spec, "block_axis")); }};
+    return {
+        std::move(info), [](const FormatSpec &spec) { return makeMx(spec, MxInt8Element{}, integerValue(spec, "block_axis")); }};
 }
 
 }  // namespace lqer

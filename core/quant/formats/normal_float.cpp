@@ -92,14 +92,16 @@ FormatEntry normalFloatFormat()
     FormatInfo info;
     info.name = "normalfloat";
     info.title = "Normal float (NF2, NF3, NF4, NF8)";
-    info.meaning = "Levels at the quantiles of a normal distribution, times the largest magnitude of block_size consecutive elements. NF4 "
-                   "with the bnb kernel is bitsandbytes' format bit for bit.";
+    info.meaning
+        = "Levels at the quantiles of a normal distribution, times the largest magnitude of block_size consecutive elements. NF4 "
+          "with the bnb kernel is bitsandbytes' format bit for bit.";
     info.parameters = {
         integerParameter("num_bits", 4, 2, 8, "Bits of an element."),
         integerParameter("block_size", 64, 1, 1 << 20, "Consecutive elements of the flattened array that share a scale."),
-        choiceParameter("table", {"normal", "uniform"}, "Normal quantiles, or LoftQ's even spacing with a scale of mean + 2.5 deviations."),
+        choiceParameter(
+            "table", {"normal", "uniform"}, "Normal quantiles, or LoftQ's even spacing with a scale of mean + 2.5 deviations."),
         choiceParameter("kernel", {"auto", "argmin", "bnb"},
-                        "How ties and rounding go: nearest level, or bitsandbytes' thresholds (4 bits, normal). auto: bnb where it exists."),
+            "How ties and rounding go: nearest level, or bitsandbytes' thresholds (4 bits, normal). auto: bnb where it exists."),
         booleanParameter("double_quant", false, "Quantize the scales to 8 bits as bitsandbytes does."),
     };
     for (const std::int64_t bits : {2, 3, 4, 8})

@@ -95,7 +95,8 @@ FormatEntry nvfp4Format()
     FormatInfo info;
     info.name = "nvfp4";
     info.title = "NVFP4 (E2M1, E4M3 block scales)";
-    info.meaning = "NVIDIA's 4-bit float: 16 elements share an 8-bit float scale, and the tensor has one float32 scale. Stores 4.5 bits.";
+    info.meaning
+        = "NVIDIA's 4-bit float: 16 elements share an 8-bit float scale, and the tensor has one float32 scale. Stores 4.5 bits.";
     info.parameters = {
         choiceParameter("tensor_scale", {"amax", "unit"},
                         "One float32 scale from the tensor's largest magnitude, or 1, as GGUF's NVFP4 without a scale tensor."),
