@@ -78,7 +78,8 @@ int main(int argc, char **argv)
             for (int i = 1; i < 4; ++i) {
                 views->setCurrentIndex(i);
                 good &= studio.idle();
-                good &= shoot(window, out.filePath(QLatin1String(tabs[i]) + suffix));
+                // The view alone: the dock below shows paths of this machine.
+                good &= shoot(*views->currentWidget(), out.filePath(QStringLiteral("%1-%2.png").arg(QLatin1String(tabs[i]), QLatin1String(name))));
             }
             for (auto *dock : window.findChildren<QDockWidget *>())
                 if (dock->objectName() == QLatin1String("layers"))
