@@ -34,7 +34,7 @@ std::shared_ptr<const CalibrationResult> Engine::calibrate(const LoadedModel &mo
         // Statistics and hidden states get what weights and activations leave.
         std::uint64_t others = 0;
         for (const auto &[name, bytes] : estimate.parts)
-            if (name == "weights of one block" || name == "activations")
+            if (name == "weights of one block" || name == "writing statistics" || name == "activations")
                 others += bytes;
         effective.memoryLimit = estimate.limit - others;
     }

@@ -107,8 +107,12 @@ MemoryEstimate Engine::estimateCalibration(const LoadedModel &model, const Token
     const auto threads = static_cast<std::uint64_t>(m_state->pool.threads());
     const std::uint64_t free = m_state->freeMemory();
     std::map<std::int64_t, std::uint64_t> byBlock;
-    for (const ActivationSite &site : model.transformer().activationSites())
-        byBlock[site.layer] += statisticsBytes(site.features, options.autocorrelation);
+    std::uint64_t packed = 0;  // half of one R, while its shard is written
+    for (const ActivationSite &site : model.transformer().activationSites()) {
+        const std::uint64_t bytes = statisticsBytes(site.features, options.autocorrelation);
+        byBlock[site.layer] += bytes;
+        packed = std::max(packed, bytes / 2);
+    }
     MemoryEstimate estimate;
     std::uint64_t statistics = 0;
     for (const auto &[layer, bytes] : byBlock)
@@ -121,10 +125,11 @@ MemoryEstimate Engine::estimateCalibration(const LoadedModel &model, const Token
     // Where all hidden states do not fit, windows go through in groups of as many as there are threads.
     const std::uint64_t all = bytesOf(tokenCount(windows) * config.hidden, floatBytes);
     const std::uint64_t few = std::min(all, threads * bytesOf(longestWindow(windows) * config.hidden, floatBytes));
-    const std::uint64_t room = options.memoryLimit > 0 ? options.memoryLimit : free - std::min(free, weights + work);
+    const std::uint64_t room = options.memoryLimit > 0 ? options.memoryLimit : free - std::min(free, weights + work + packed);
     const std::uint64_t hidden = all + statistics <= room ? all : few;
     estimate.parts = {{"weights of one block", weights},
                       {"statistics of one block", statistics},
+                      {"writing statistics", packed},
                       {"hidden states", hidden},
                       {"activations", work}};
     return sum(std::move(estimate), free);
