@@ -161,7 +161,8 @@ void TestCli::checkListsAllProblemsWithTheirPlaces()
     QCOMPARE(outcome.status, 2);
     QCOMPARE(outcome.errorLines(), 1);
     QStringList places;
-    for (const Json &problem : outcome.event("result").find("problems")->asArray())
+    const Json result = outcome.event("result");
+    for (const Json &problem : result.find("problems")->asArray())
         places.append(QString::fromStdString(problem.find("place")->asString()));
     const QString all = places.join('\n');
     for (const char *place : {"scalling", "rules[0]", "rules[1]", "up_prj", "rank"})
