@@ -122,7 +122,7 @@ void TestCliRun::oneRunPerWeightFormat()
     QCOMPARE(result.find("runs")->asArray().size(), std::size_t(2));
     const auto bits = [&](std::size_t run) {
         const std::vector<Json> reports = reportsOf(result, run);
-        return JsonReader(reports.front(), "result")["footprint"]["stored"]["weights"].number();
+        return JsonReader(reports.front(), "result")["footprint"]["stored_bits"]["weights"].number();
     };
     QCOMPARE(bits(0), 4.25);
     QCOMPARE(bits(1), 2.5);  // its blocks have 16 elements
