@@ -44,11 +44,22 @@ QString words(const std::string &name)
     return text.replace(QLatin1Char('_'), QLatin1Char(' '));
 }
 
+// The form to compare; a specification that cannot be used (yet) stands for itself.
+FormatSpec comparable(const FormatSpec &spec)
+{
+    try {
+        return withDefaults(spec);
+    } catch (const Error &) {
+        return spec;
+    }
+}
+
 // Presets first (the whole specification), then each format with its fallbacks.
 struct Choice {
     QString label;
     QString tip;
     FormatSpec spec;
+    FormatSpec full = comparable(spec);
 };
 
 const std::vector<Choice> &choices()
@@ -64,16 +75,6 @@ const std::vector<Choice> &choices()
         return made;
     }();
     return list;
-}
-
-// Equal once every fallback is written out: canonical text of the quantizer that the specification makes.
-QString canonical(const FormatSpec &spec)
-{
-    try {
-        return QString::fromStdString(makeQuantizer(spec)->spec().toString());
-    } catch (const Error &) {
-        return QString::fromStdString(spec.toString());
-    }
 }
 
 }  // namespace
@@ -120,13 +121,13 @@ void FormatEditor::setTitle(const QString &title)
 
 void FormatEditor::setFormat(const FormatSpec &spec)
 {
-    const bool sameForm = m_parameters && m_spec.name == spec.name && canonical(m_spec) == canonical(spec);
+    const bool sameForm = m_parameters && m_spec.name == spec.name && comparable(m_spec) == comparable(spec);
     m_spec = spec;
     const QSignalBlocker blocker(m_picker);
     int index = -1;
-    const QString wanted = canonical(spec);
+    const FormatSpec wanted = comparable(spec);
     for (std::size_t i = 0; i < choices().size(); ++i)
-        if (canonical(choices()[i].spec) == wanted)
+        if (choices()[i].full == wanted)
             index = static_cast<int>(i);
     // A specification that is nobody's preset shows as a last entry of its own.
     const int own = static_cast<int>(choices().size());
@@ -235,11 +236,11 @@ void FormatEditor::rebuildParameters()
 
 QString formatText(const FormatSpec &spec)
 {
-    const QString wanted = canonical(spec);
+    const FormatSpec wanted = comparable(spec);
     const Choice *nearest = nullptr;
     std::size_t fewest = 0;
     for (const Choice &choice : choices()) {
-        if (canonical(choice.spec) == wanted)
+        if (choice.full == wanted)
             return choice.label;
         if (choice.spec.name != spec.name)
             continue;

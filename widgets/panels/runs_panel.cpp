@@ -32,7 +32,7 @@ namespace {
 
 std::shared_ptr<Job> batchJob(const Session &session)
 {
-    for (const std::shared_ptr<Job> &job : const_cast<Session &>(session).jobs().active())
+    for (const std::shared_ptr<Job> &job : session.jobs().active())
         if (job->tag() == "run")
             return job;
     return nullptr;

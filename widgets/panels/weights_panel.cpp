@@ -4,6 +4,7 @@
 #include <QGridLayout>
 #include <QLabel>
 
+#include "core/eval/quantized_forward.h"
 #include "core/linalg/gemm.h"
 #include "core/quant/quantizer.h"
 #include "widgets/session/session.h"
@@ -67,12 +68,8 @@ void WeightsPanel::refresh()
                                pictures->weight = pictureOf(weight);
                                context.checkStop();
                                Matrix error = Matrix::Zero(weight.rows(), weight.cols());
-                               if (plan.quantize) {
-                                   makeQuantizer(plan.formats.weight)
-                                       ->quantize({weight.data(), static_cast<std::size_t>(weight.size())}, {weight.rows(), weight.cols()},
-                                                  {error.data(), static_cast<std::size_t>(error.size())});
-                                   error = weight - error;
-                               }
+                               if (plan.quantize)
+                                   error = weight - quantizeWeight(*makeQuantizer(plan.formats.weight), weight, site.weightTensor, context);
                                pictures->error = pictureOf(error);
                                context.checkStop();
                                if (plan.quantize && ready && plan.rank > 0) {

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/eval/quantized_forward.h"
 #include "core/quant/quantizer.h"
 #include "core/recon/allocation.h"
 #include "widgets/text/number_text.h"
@@ -594,10 +595,7 @@ void Session::realise()
     m_jobs.start(JobLane::Interactive, realiseTag, tr("Measuring %1").arg(safeText(current->site.name)),
                  [this, engine, model, project, site = current->site, plan = current->plan, calibration = m_calibration.toStdString()](const TaskContext &context) -> JobBridge::Delivery {
                      const Matrix weight = model->transformer().readWeight(site);
-                     Matrix quantized(weight.rows(), weight.cols());
-                     makeQuantizer(plan.formats.weight)
-                         ->quantize({weight.data(), static_cast<std::size_t>(weight.size())}, {weight.rows(), weight.cols()},
-                                    {quantized.data(), static_cast<std::size_t>(quantized.size())});
+                     const Matrix quantized = quantizeWeight(*makeQuantizer(plan.formats.weight), weight, site.weightTensor, context);
                      context.checkStop();
                      std::shared_ptr<const LowRankCorrection> correction;
                      if (plan.rank > 0)

@@ -61,6 +61,7 @@ public:
 
     Engine &engine() const { return *m_engine; }
     JobBridge &jobs() { return m_jobs; }
+    const JobBridge &jobs() const { return m_jobs; }
     QUndoStack &undoStack() { return m_undo; }
     const std::shared_ptr<const LoadedModel> &model() const { return m_model; }
     const std::shared_ptr<Project> &project() const { return m_project; }
