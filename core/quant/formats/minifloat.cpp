@@ -73,13 +73,37 @@ struct MinifloatParameters {
     }
 };
 
-// Normal numbers with a hidden bit; the lowest exponent is subnormal with the effective exponent 1 - bias.
-struct IeeeCodec : ElementwiseCodec, MinifloatParameters {
+// What both variants share; Variant gives parts(magnitude) and value(parts).
+template <typename Variant>
+struct MinifloatCodec : ElementwiseCodec, MinifloatParameters {
     static constexpr bool keepsTinyValues = true;
     using MinifloatParameters::MinifloatParameters;
 
     CodecStorage storage(std::uint64_t) const { return {.codeBits = width}; }
     bool mayOverflow(const Scale &) const { return (1 << exponentWidth) - 1 - bias > 127; }
+
+    float quantize(float x, const Scale &) const
+    {
+        const float magnitude = std::fabs(x);
+        return magnitude <= tiny ? x : std::copysign(variant().value(variant().parts(magnitude)), x);
+    }
+    std::uint32_t encode(float x, const Scale &) const
+    {
+        const float magnitude = std::fabs(x);
+        return code(std::signbit(x), magnitude <= tiny ? Parts{-bias, 0} : variant().parts(magnitude));
+    }
+    float decode(std::uint32_t stored, const Scale &) const
+    {
+        return withSign(variant().value(partsOf(stored)), stored >> (width - 1));
+    }
+
+private:
+    const Variant &variant() const { return static_cast<const Variant &>(*this); }
+};
+
+// Normal numbers with a hidden bit; the lowest exponent is subnormal with the effective exponent 1 - bias.
+struct IeeeCodec : MinifloatCodec<IeeeCodec> {
+    using MinifloatCodec::MinifloatCodec;
 
     Parts parts(float magnitude) const
     {
@@ -93,30 +117,11 @@ struct IeeeCodec : ElementwiseCodec, MinifloatParameters {
         const float fraction = p.n * down;
         return powerOfTwo(p.exponent) * (p.exponent == -bias ? 2 * fraction : 1 + fraction);
     }
-
-    float quantize(float x, const Scale &) const
-    {
-        const float magnitude = std::fabs(x);
-        return magnitude <= tiny ? x : std::copysign(value(parts(magnitude)), x);
-    }
-    std::uint32_t encode(float x, const Scale &) const
-    {
-        const float magnitude = std::fabs(x);
-        return code(std::signbit(x), magnitude <= tiny ? Parts{-bias, 0} : parts(magnitude));
-    }
-    float decode(std::uint32_t stored, const Scale &) const
-    {
-        return withSign(value(partsOf(stored)), stored >> (width - 1));
-    }
 };
 
 // LQER's variant without a hidden bit: exponent ceil(log2), all mantissas are fractions.
-struct DenormCodec : ElementwiseCodec, MinifloatParameters {
-    static constexpr bool keepsTinyValues = true;
-    using MinifloatParameters::MinifloatParameters;
-
-    CodecStorage storage(std::uint64_t) const { return {.codeBits = width}; }
-    bool mayOverflow(const Scale &) const { return (1 << exponentWidth) - 1 - bias > 127; }
+struct DenormCodec : MinifloatCodec<DenormCodec> {
+    using MinifloatCodec::MinifloatCodec;
 
     Parts parts(float magnitude) const
     {
@@ -124,21 +129,6 @@ struct DenormCodec : ElementwiseCodec, MinifloatParameters {
         return {e, std::clamp(rounded(std::min((magnitude / powerOfTwo(e)) * up, up), mode), 0.0F, up - 1)};
     }
     float value(Parts p) const { return powerOfTwo(p.exponent) * (p.n * down); }
-
-    float quantize(float x, const Scale &) const
-    {
-        const float magnitude = std::fabs(x);
-        return magnitude <= tiny ? x : std::copysign(value(parts(magnitude)), x);
-    }
-    std::uint32_t encode(float x, const Scale &) const
-    {
-        const float magnitude = std::fabs(x);
-        return code(std::signbit(x), magnitude <= tiny ? Parts{-bias, 0} : parts(magnitude));
-    }
-    float decode(std::uint32_t stored, const Scale &) const
-    {
-        return withSign(value(partsOf(stored)), stored >> (width - 1));
-    }
 };
 
 FormatSpec preset(std::int64_t width, std::int64_t exponentWidth)
