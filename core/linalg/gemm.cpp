@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/linalg/blas.h"
+#include "core/linalg/onednn.h"
 
 namespace lqer {
 
@@ -16,8 +17,11 @@ constexpr Index tileColumns = 2048;
 void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const float *a, Index lda,
               const float *b, Index ldb, float *c, Index ldc)
 {
-    cblas_sgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), 1.0F, a, blasInt(lda), b, blasInt(ldb), 0.0F,
-                c, blasInt(ldc));
+    if (oneDnnMultipliesFloat())
+        oneDnnGemm(transA == CblasTrans, transB == CblasTrans, m, n, k, a, lda, b, ldb, c, ldc);
+    else
+        cblas_sgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), 1.0F, a, blasInt(lda), b, blasInt(ldb),
+                    0.0F, c, blasInt(ldc));
 }
 
 void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const double *a, Index lda,
@@ -62,9 +66,11 @@ void product(bool transposeA, bool transposeB, const ConstView &a, const ConstVi
     });
 }
 
+
+// The lower triangle of X^T X, of a block on the diagonal.
 void callSyrk(Index n, Index k, const float *x, Index ldx, float *g, Index ldg)
 {
-    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, blasInt(n), blasInt(k), 1.0F, x, blasInt(ldx), 0.0F, g, blasInt(ldg));
+    callGemm(CblasTrans, CblasNoTrans, n, n, k, x, ldx, x, ldx, g, ldg);  // all of it, faster than OpenBLAS the half
 }
 
 void callSyrk(Index n, Index k, const double *x, Index ldx, double *g, Index ldg)

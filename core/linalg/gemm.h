@@ -6,10 +6,11 @@
 
 namespace lqer {
 
-// Products through OpenBLAS (run-time dispatch), split into fixed blocks over the pool: the same bits for any number of
-// threads. Row-major operands with any row stride; the result overlaps no operand. Shapes are asserted.
-// The bits of a row may depend on the shape of the product it is computed in (BLAS chooses its kernels by shape), so the same
-// window inside a bigger product may differ in the last bits.
+// Products through oneDNN in float and OpenBLAS in double (both choose their code for the processor at run time), split into fixed
+// blocks over the pool: the same bits for any number of threads. Row-major operands with any row stride; the result overlaps no
+// operand. Shapes are asserted.
+// The bits of a row may depend on the shape of the product it is computed in (the libraries choose their kernels by shape), so the
+// same window inside a bigger product may differ in the last bits.
 
 // C = A B            (m,k)(k,n)
 void multiply(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context = {});

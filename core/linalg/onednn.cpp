@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/linalg/onednn.h"
+
+#include <omp.h>
+
+#include <fmt/format.h>
+#include <oneapi/dnnl/dnnl.h>
+
+#include "core/base/error.h"
+
+namespace lqer {
+
+namespace {
+
+// oneDNN asks OpenMP for threads; how many is a property of the thread that calls it.
+void useSingleThreadedOneDnn()
+{
+    thread_local const bool done = [] {
+        omp_set_num_threads(1);
+        return true;
+    }();
+    static_cast<void>(done);
+}
+
+void check(dnnl_status_t status, Index m, Index n, Index k)
+{
+    if (status == dnnl_out_of_memory)
+        throw Error(ErrorCode::Memory, fmt::format("not enough memory for a product of {}x{} and {}x{}", m, k, k, n));
+    if (status != dnnl_success)
+        throw Error(ErrorCode::Numeric,
+                    fmt::format("product of {}x{} and {}x{} failed (oneDNN status {})", m, k, k, n, static_cast<int>(status)));
+}
+
+}  // namespace
+
+bool oneDnnMultipliesFloat()
+{
+    static const bool known = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2;
+    return known;
+}
+
+void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, const float *a, Index lda, const float *b, Index ldb,
+                float *c, Index ldc)
+{
+    useSingleThreadedOneDnn();
+    check(dnnl_sgemm(transposeA ? 'T' : 'N', transposeB ? 'T' : 'N', m, n, k, 1.0F, a, lda, b, ldb, 0.0F, c, ldc), m, n, k);
+}
+
+}  // namespace lqer

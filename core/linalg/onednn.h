@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "core/tensor/matrix.h"
+
+namespace lqer {
+
+// True on x86 processors with AVX2 or more, where oneDNN brings its own code. Elsewhere it has plain loops only.
+bool oneDnnMultipliesFloat();
+
+// C = op(A) op(B), C (m, n), inner extent k, on the calling thread. Row-major with row strides; op transposes where asked.
+void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, const float *a, Index lda, const float *b, Index ldb,
+                float *c, Index ldc);
+
+}  // namespace lqer
