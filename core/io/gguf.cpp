@@ -179,14 +179,15 @@ private:
             } else {
                 using Element = typename T::value_type;
                 constexpr bool texts = std::is_same_v<Element, std::string>;
-                constexpr std::uint64_t least = texts ? sizeof(std::uint64_t) : std::is_same_v<Element, bool> ? 1 : sizeof(Element);
+                constexpr bool truths = std::is_same_v<Element, bool>;
+                constexpr std::uint64_t least = texts ? sizeof(std::uint64_t) : truths ? 1 : sizeof(Element);
                 if (count > remaining() / least)
                     fail(fmt::format("an array of {} elements, {} bytes remain in the file (truncated?)", count, remaining()));
                 if (count > (texts ? mostTexts : mostElements))
                     fail(fmt::format("an array of {} elements, more than the {} that this program reads", count,
                                      texts ? mostTexts : mostElements));
                 T values(static_cast<std::size_t>(count));
-                if constexpr (std::is_arithmetic_v<Element> && !std::is_same_v<Element, bool>)
+                if constexpr (std::is_arithmetic_v<Element> && !truths)
                     take(std::as_writable_bytes(std::span(values)), "array");
                 else
                     for (std::size_t i = 0; i < values.size(); ++i)
@@ -258,7 +259,7 @@ std::uint32_t readVersion(const InputFile &file, HeaderReader &reader)
     if (version != 0 && (version & 0xFFFFU) == 0)
         throw Error(ErrorCode::Unsupported, file.path(), {}, "is a big-endian GGUF file");
     if (version == 1)
-        throw Error(ErrorCode::Unsupported, file.path(), {}, "is a GGUF file of version 1, which llama.cpp no longer reads either");
+        throw Error(ErrorCode::Unsupported, file.path(), {}, "is a GGUF file of version 1, which llama.cpp does not read either");
     if (version < 2 || version > newestVersion)
         throw Error(ErrorCode::Unsupported, file.path(), "byte 4",
                     fmt::format("GGUF version {}, this program reads 2 and {}", version, newestVersion));
@@ -598,10 +599,10 @@ void GgufWriter::write(std::span<const std::byte> bytes)
     ++m_due;
 }
 
-void GgufWriter::commit()
+AtomicFile &GgufWriter::finished()
 {
     LQER_ASSERT(m_due == m_tensors.size() && m_file->written() == m_bytes);
-    m_file->commit();
+    return *m_file;
 }
 
 }  // namespace lqer

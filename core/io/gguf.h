@@ -18,8 +18,8 @@
 
 namespace lqer {
 
-// GGUF, the file format of llama.cpp: magic, version, counts; keys with typed values; names, shapes, types and offsets of tensors;
-// padding to `general.alignment`; the tensors' bytes, each padded to the alignment. All little-endian.
+// GGUF, the file format of llama.cpp: magic, version, counts; keys with typed values; names, shapes, types and offsets of
+// tensors; padding to `general.alignment`; the tensors' bytes, each padded to the alignment. All little-endian.
 
 // Element types of tensors by their number in the file (enum ggml_type). Numbers missing here were removed from the format.
 enum class GgmlType : std::uint32_t {
@@ -45,9 +45,10 @@ std::optional<std::uint64_t> ggmlBytes(GgmlType type, const Shape &shape);
 
 // The alternative's index is the number of its type in the file.
 using GgufArray = std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::uint16_t>,
-                               std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>, std::vector<float>,
-                               std::vector<bool>, std::vector<std::string>, std::monostate /* array of arrays: never */,
-                               std::vector<std::uint64_t>, std::vector<std::int64_t>, std::vector<double>>;
+                               std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>,
+                               std::vector<float>, std::vector<bool>, std::vector<std::string>,
+                               std::monostate /* array of arrays: never */, std::vector<std::uint64_t>, std::vector<std::int64_t>,
+                               std::vector<double>>;
 using GgufValue = std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t, float, bool,
                                std::string, GgufArray, std::uint64_t, std::int64_t, double>;
 using GgufMetadata = std::vector<std::pair<std::string, GgufValue>>;  // in the order of the file, keys unique
@@ -108,8 +109,8 @@ private:
     std::map<std::string, std::size_t, std::less<>> m_names;
 };
 
-// Writes version 3 with an alignment of 32 bytes: everything but the tensors' bytes when it is made, then those in order, then
-// commit(). Nothing is held in memory; nothing stands under the path before commit() returned.
+// Writes version 3 with an alignment of 32 bytes: everything but the tensors' bytes when it is made, then those in order. Nothing
+// is held in memory; nothing stands under the path before finished() was committed.
 class GgufWriter {
 public:
     // tensors: name, type and shape count; offset and bytes are computed. Throws Error(Argument) for a name of 64 bytes or more,
@@ -120,7 +121,8 @@ public:
     std::uint64_t bytes() const { return m_bytes; }  // of the whole file
     // The next bytes of the tensor that is due; a tensor may come in several pieces.
     void write(std::span<const std::byte> bytes);
-    void commit();
+    // The file with every tensor in it, to be committed; asserts that none is missing.
+    AtomicFile &finished();
 
 private:
     std::vector<GgufTensor> m_tensors;

@@ -117,7 +117,7 @@ void TestGguf::badFilesAreRefused_data()
     file("FUGG", "FUGG" + good.substr(4), "is a big-endian GGUF file");
     file("big-endian version", "GGUF" + "\0\0\0\3"s + good.substr(8), "is a big-endian GGUF file");
     file("version 0", ggufFile({}, {}, {}, 0), "byte 4: GGUF version 0, this program reads 2 and 3");
-    file("version 1", ggufFile({}, {}, {}, 1), "is a GGUF file of version 1, which llama.cpp no longer reads either");
+    file("version 1", ggufFile({}, {}, {}, 1), "is a GGUF file of version 1, which llama.cpp does not read either");
     file("version 99", ggufFile({}, {}, {}, 99), "byte 4: GGUF version 99");
     file("2^64-1 tensors", "GGUF" + littleEndian32(3) + most + littleEndian(0), "number of tensors at byte 16: 18446744073709551615 of them cannot fit into the 8 bytes that follow");
     file("2^64-1 keys", "GGUF" + littleEndian32(3) + littleEndian(0) + most, "number of keys at byte 24: 18446744073709551615 of them cannot fit");
@@ -319,7 +319,7 @@ void TestGguf::everyValueSurvivesTheRoundTrip()
         {"af32", GgufArray(std::vector<float>{0.5F})}, {"abool", GgufArray(std::vector<bool>{true, false, true})},
         {"atext", GgufArray(std::vector<std::string>{"", "b"})}, {"au64", GgufArray(std::vector<std::uint64_t>{5})},
         {"ai64", GgufArray(std::vector<std::int64_t>{-5})}, {"af64", GgufArray(std::vector<double>{})}};
-    GgufWriter(m_path, metadata, {}).commit();
+    GgufWriter(m_path, metadata, {}).finished().commit();
     const GgufFile file(m_path);
     QVERIFY(file.metadata() == metadata);
     QCOMPARE(file.integer("i16"), -30'000);
@@ -336,7 +336,7 @@ void TestGguf::writerMakesTheBytesTheFormatDescribes()
     writer.write(std::as_bytes(std::span(content).first(32)));
     writer.write(std::as_bytes(std::span(content).subspan(32, 18)));
     QVERIFY(!std::filesystem::exists(m_path));
-    writer.commit();
+    writer.finished().commit();
     const std::string expected = ggufFile({architecture}, twoTensors, content.substr(0, 50) + std::string(14, '\0'));
     QVERIFY(readRaw(m_path) == expected);
     QCOMPARE(writer.bytes(), expected.size());
@@ -349,7 +349,7 @@ void TestGguf::writerTakesTensorsInPieces()
     const std::string content = "abcdefgh";
     for (const char &byte : content)
         writer.write(std::as_bytes(std::span(&byte, 1)));
-    writer.commit();
+    writer.finished().commit();
     const GgufFile file(m_path);
     QCOMPARE(static_cast<char>(file.readBytes(*file.findTensor("a"))[4]), 'e');
     QCOMPARE(static_cast<char>(file.readBytes(*file.findTensor("b"))[0]), 'f');
