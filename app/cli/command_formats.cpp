@@ -23,19 +23,6 @@ double exampleBits(const FormatSpec &spec)
     return makeQuantizer(spec)->bitsPerElement(exampleShape);
 }
 
-std::string valueText(const FormatValue &value)
-{
-    return std::visit(
-        [](const auto &v) -> std::string {
-            using T = std::decay_t<decltype(v)>;
-            if constexpr (std::is_same_v<T, std::vector<std::int64_t>>)
-                return fmt::format("{}", fmt::join(v, "x"));
-            else
-                return fmt::format("{}", v);
-        },
-        value);
-}
-
 std::string valuesText(const FormatParameter &parameter)
 {
     switch (parameter.kind) {

@@ -91,6 +91,7 @@ int run(int argc, char **argv)
     addCalibrateCommand(app, invocation);
     addDecomposeCommand(app, invocation);
     addEvaluateCommand(app, invocation);
+    addExportCommand(app, invocation);
     addReportCommand(app, invocation);
     addProjectCommand(app, invocation);
     for (CLI::App *command : app.get_subcommands({}))

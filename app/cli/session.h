@@ -55,6 +55,7 @@ void addCalibrateCommand(CLI::App &app, Invocation &invocation);
 void addDecomposeCommand(CLI::App &app, Invocation &invocation);
 void addEvaluateCommand(CLI::App &app, Invocation &invocation);
 void addRunCommand(CLI::App &app, Invocation &invocation);
+void addExportCommand(CLI::App &app, Invocation &invocation);
 void addReportCommand(CLI::App &app, Invocation &invocation);
 void addProjectCommand(CLI::App &app, Invocation &invocation);
 

@@ -10,6 +10,7 @@
 #include "core/engine/loaded_model.h"
 #include "core/engine/memory_estimate.h"
 #include "core/eval/report.h"
+#include "core/export/export_run.h"
 #include "core/project/project.h"
 #include "core/recipe/check.h"
 #include "core/task/task_context.h"
@@ -152,6 +153,15 @@ public:
     // What the recipe means for every layer, from stored values only: fast enough for every move of a slider.
     std::shared_ptr<const LayerTable> layerTable(const LoadedModel &model, const Project &project, const QuantizationRecipe &recipe,
                                                  const std::string &calibration = {}) const;
+
+    // What an export would say and take, before anything is computed. Throws Error(Argument) on an unknown target or option.
+    ExportForecast forecastExport(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe, const ExportRequest &request,
+                                  const std::string &calibration = {}) const;
+    // Writes the quantized, corrected model for other programs (exporters() lists the targets). Every layer the recipe corrects must have
+    // been decomposed. `request.path` is whole afterwards or what it was before.
+    std::shared_ptr<const ExportResult> exportModel(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                                                    const ExportRequest &request, const TaskContext &context,
+                                                    const std::string &calibration = {}) const;
 
     // Stored reports, oldest first. One that cannot be read is left out with a warning in the log.
     std::vector<std::shared_ptr<const EvaluationReport>> reports(const Project &project) const;

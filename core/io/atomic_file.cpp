@@ -22,6 +22,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 
@@ -103,6 +104,7 @@ struct AtomicFile::State {
     int descriptor = -1;
     std::uint64_t expected = 0;
     std::uint64_t written = 0;
+    Hasher hasher;
 
     ~State() { discard(); }
 
@@ -196,6 +198,7 @@ void AtomicFile::write(std::span<const std::byte> bytes)
     while (done < bytes.size()) {
         const ssize_t count = ::write(m_state->descriptor, bytes.data() + done, bytes.size() - done);
         if (count >= 0) {
+            m_state->hasher.add(bytes.subspan(done, static_cast<std::size_t>(count)));
             done += static_cast<std::size_t>(count);
             m_state->written += static_cast<std::uint64_t>(count);
         } else if (errno != EINTR) {
@@ -209,9 +212,19 @@ void AtomicFile::write(std::string_view text)
     write(std::as_bytes(std::span(text)));
 }
 
+const std::string &AtomicFile::path() const
+{
+    return m_state->path;
+}
+
 std::uint64_t AtomicFile::written() const
 {
     return m_state->written;
+}
+
+std::string AtomicFile::hash() const
+{
+    return m_state->hasher.hex();
 }
 
 void AtomicFile::commit()

@@ -23,7 +23,10 @@ public:
     // Throws Error(DiskFull | Io) naming the file, the bytes needed and the bytes free.
     void write(std::span<const std::byte> bytes);
     void write(std::string_view text);
+    const std::string &path() const;  // as given
     std::uint64_t written() const;
+    // XXH3-128 of what was written so far, for whoever reads the file back to compare.
+    std::string hash() const;
     void commit();
 
 private:

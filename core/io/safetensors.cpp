@@ -255,8 +255,9 @@ Tensor SafetensorsFile::read(const TensorInfo &info) const
     return tensor;
 }
 
-void writeSafetensors(const std::string &path, const std::vector<std::pair<std::string, Tensor>> &tensors,
-                      const std::map<std::string, std::string> &metadata)
+SafetensorsWriter::SafetensorsWriter(std::string path, std::vector<TensorInfo> tensors,
+                                     const std::map<std::string, std::string> &metadata)
+    : m_tensors(std::move(tensors))
 {
     Json::Object header;
     if (!metadata.empty()) {
@@ -267,15 +268,18 @@ void writeSafetensors(const std::string &path, const std::vector<std::pair<std::
     }
     std::set<std::string_view> seen;
     std::uint64_t offset = 0;
-    for (const auto &[name, tensor] : tensors) {
+    for (TensorInfo &info : m_tensors) {
+        const std::string &name = info.name;
         if (name == metadataKey || name.find('\0') != std::string::npos || !isValidUtf8(name))
             throw Error(ErrorCode::Argument, path, fmt::format("tensor '{}'", escaped(name)), "the format does not allow this name");
         if (!seen.insert(name).second)
             throw Error(ErrorCode::Argument, path, fmt::format("tensor '{}'", escaped(name)), "is there twice");
-        Json::Array shape(tensor.shape().begin(), tensor.shape().end());
-        const std::uint64_t end = offset + tensor.bytes().size();
+        info.offset = offset;
+        info.bytes = static_cast<std::uint64_t>(elementCount(info.shape)) * itemSize(info.dtype);
+        Json::Array shape(info.shape.begin(), info.shape.end());
+        const std::uint64_t end = offset + info.bytes;
         header.emplace_back(name, Json::object()
-                                      .set("dtype", toString(tensor.dtype()))
+                                      .set("dtype", toString(info.dtype))
                                       .set("shape", std::move(shape))
                                       .set("data_offsets", Json::array().append(offset).append(end)));
         offset = end;
@@ -286,12 +290,39 @@ void writeSafetensors(const std::string &path, const std::vector<std::pair<std::
     if (text.size() > largestHeader)
         throw Error(ErrorCode::Unsupported, path, {}, fmt::format("a header of {} bytes is more than the format allows", text.size()));
     const std::uint64_t length = text.size();
-    AtomicFile file(path, lengthBytes + length + offset);
-    file.write(std::as_bytes(std::span(&length, 1)));
-    file.write(text);
+    for (TensorInfo &info : m_tensors)
+        info.offset += lengthBytes + length;
+    m_file = std::make_unique<AtomicFile>(std::move(path), lengthBytes + length + offset);
+    m_file->write(std::as_bytes(std::span(&length, 1)));
+    m_file->write(text);
+}
+
+SafetensorsWriter::~SafetensorsWriter() = default;
+
+void SafetensorsWriter::write(const Tensor &tensor)
+{
+    LQER_ASSERT(m_next < m_tensors.size());
+    const TensorInfo &expected = m_tensors[m_next++];
+    LQER_ASSERT(tensor.dtype() == expected.dtype && tensor.shape() == expected.shape);
+    m_file->write(tensor.bytes());
+}
+
+AtomicFile &SafetensorsWriter::finished()
+{
+    LQER_ASSERT(m_next == m_tensors.size());
+    return *m_file;
+}
+
+void writeSafetensors(const std::string &path, const std::vector<std::pair<std::string, Tensor>> &tensors,
+                      const std::map<std::string, std::string> &metadata)
+{
+    std::vector<TensorInfo> infos;
     for (const auto &[name, tensor] : tensors)
-        file.write(tensor.bytes());
-    file.commit();
+        infos.push_back({.name = name, .dtype = tensor.dtype(), .shape = tensor.shape()});
+    SafetensorsWriter writer(path, std::move(infos), metadata);
+    for (const auto &[name, tensor] : tensors)
+        writer.write(tensor);
+    writer.finished().commit();
 }
 
 }  // namespace lqer

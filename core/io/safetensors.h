@@ -16,6 +16,8 @@
 
 namespace lqer {
 
+class AtomicFile;
+
 struct TensorInfo {
     std::string name;
     DType dtype = DType::F32;
@@ -45,6 +47,27 @@ private:
     std::vector<TensorInfo> m_tensors;
     std::map<std::string, std::size_t, std::less<>> m_index;
     std::map<std::string, std::string> m_metadata;
+};
+
+// Writes a file tensor by tensor, so that it may be larger than memory. The header comes first, so names, types and shapes are
+// said at the beginning. Throws Error(Argument) on a name that is there twice or that the format does not allow.
+class SafetensorsWriter {
+public:
+    // Offsets and bytes of `tensors` are worked out here. The whole file's space is reserved at once.
+    SafetensorsWriter(std::string path, std::vector<TensorInfo> tensors, const std::map<std::string, std::string> &metadata = {});
+    ~SafetensorsWriter();
+    SafetensorsWriter(const SafetensorsWriter &) = delete;
+    SafetensorsWriter &operator=(const SafetensorsWriter &) = delete;
+
+    // The next tensor of the list; asserts that it has its type and shape.
+    void write(const Tensor &tensor);
+    // The file with every tensor in it, to be committed; asserts that none is missing.
+    AtomicFile &finished();
+
+private:
+    std::vector<TensorInfo> m_tensors;
+    std::size_t m_next = 0;
+    std::unique_ptr<AtomicFile> m_file;
 };
 
 // Writes tensors in the given order, atomically. Names must be unique.

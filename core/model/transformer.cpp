@@ -117,6 +117,7 @@ Transformer::~Transformer() = default;
 
 const ModelConfig &Transformer::config() const { return m_state->config; }
 const Checkpoint &Transformer::checkpoint() const { return *m_state->checkpoint; }
+const ModelLayout &Transformer::layout() const { return m_state->weights.layout(); }
 const std::vector<LinearSite> &Transformer::linearSites() const { return m_state->linears; }
 const std::vector<ActivationSite> &Transformer::activationSites() const { return m_state->activations; }
 std::int64_t Transformer::parameters() const { return m_state->weights.parameters(); }

@@ -16,6 +16,8 @@
 
 namespace lqer {
 
+struct ModelLayout;
+
 // A decoder-only language model over a checkpoint. Float32 arithmetic, sums that matter (norms, softmax) in an order that does
 // not depend on threads. Weights are read when a block is run, so at most one block (and embeddings) is in memory, unless the
 // caller allows more (ForwardOptions::weightBudget).
@@ -28,6 +30,9 @@ public:
 
     const ModelConfig &config() const;
     const Checkpoint &checkpoint() const;
+    // Where every tensor is, by the names as they are stored (model/architectures/architecture.h). The family's own names:
+    // findArchitecture(config().family)->layout(config()).
+    const ModelLayout &layout() const;
     // Every linear layer that may be quantized, block by block in forward order (lm_head and embeddings are not among them).
     const std::vector<LinearSite> &linearSites() const;
     const std::vector<ActivationSite> &activationSites() const;

@@ -135,18 +135,7 @@ FormatSpec resolved(const FormatSpec &given)
             known.push_back(candidate.info.name);
         refuse(fmt::format("unknown number format '{}'{}", escaped(spec.name), suggestion(spec.name, known)));
     }
-    for (auto &[name, value] : spec.parameters) {
-        const auto &all = entry->info.parameters;
-        const auto parameter = std::find_if(all.begin(), all.end(), [&](const FormatParameter &p) { return p.name == name; });
-        if (parameter == all.end()) {
-            std::vector<std::string> known;
-            for (const FormatParameter &candidate : all)
-                known.push_back(candidate.name);
-            refuse(fmt::format("{} has no parameter '{}'{}", spec.name, escaped(name), suggestion(name, known)));
-        }
-        if (const auto problem = fit(*parameter, value))
-            refuse(fmt::format("{}: {}", spec.name, *problem));
-    }
+    checkParameters(spec.name, entry->info.parameters, spec.parameters);
     return spec;
 }
 
@@ -167,40 +156,6 @@ std::optional<std::int64_t> integerFrom(std::string_view text)
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-}
-
-// "true", "16", "1x-1", "0.5" or a word, by its looks; fit() checks it against the parameter.
-FormatValue valueFrom(std::string_view text)
-{
-    if (text == "true" || text == "false")
-        return text == "true";
-    if (const auto integer = integerFrom(text))
-        return *integer;
-    std::vector<std::int64_t> extents;
-    for (const std::string_view part : split(text, 'x'))
-        if (const auto integer = integerFrom(part))
-            extents.push_back(*integer);
-        else
-            break;
-    if (extents.size() > 1 && extents.size() == static_cast<std::size_t>(std::count(text.begin(), text.end(), 'x')) + 1)
-        return extents;
-    double real = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), real);
-    if (error == std::errc() && end == text.data() + text.size())
-        return real;
-    return std::string(text == "None" || text == "NA" || text == "null" ? "none" : text);
-}
-
-std::string textOf(const FormatValue &value)
-{
-    struct Printer {
-        std::string operator()(bool v) const { return v ? "true" : "false"; }
-        std::string operator()(std::int64_t v) const { return fmt::to_string(v); }
-        std::string operator()(double v) const { return fmt::format("{}", v); }
-        std::string operator()(const std::string &v) const { return v; }
-        std::string operator()(const std::vector<std::int64_t> &v) const { return fmt::format("{}", fmt::join(v, "x")); }
-    };
-    return std::visit(Printer{}, value);
 }
 
 // The spec a format's name, an alias or a preset stands for.
@@ -254,6 +209,54 @@ bool isAbsent(const Json &value)
 
 }  // namespace
 
+void checkParameters(std::string_view owner, std::span<const FormatParameter> parameters, std::map<std::string, FormatValue> &values)
+{
+    for (auto &[name, value] : values) {
+        const auto parameter = std::ranges::find(parameters, name, &FormatParameter::name);
+        if (parameter == parameters.end()) {
+            std::vector<std::string> known;
+            for (const FormatParameter &candidate : parameters)
+                known.push_back(candidate.name);
+            refuse(fmt::format("{} has no parameter '{}'{}", owner, escaped(name), suggestion(name, known)));
+        }
+        if (const auto problem = fit(*parameter, value))
+            refuse(fmt::format("{}: {}", owner, *problem));
+    }
+}
+
+FormatValue parseFormatValue(std::string_view text)
+{
+    if (text == "true" || text == "false")
+        return text == "true";
+    if (const auto integer = integerFrom(text))
+        return *integer;
+    std::vector<std::int64_t> extents;
+    for (const std::string_view part : split(text, 'x'))
+        if (const auto integer = integerFrom(part))
+            extents.push_back(*integer);
+        else
+            break;
+    if (extents.size() > 1 && extents.size() == static_cast<std::size_t>(std::count(text.begin(), text.end(), 'x')) + 1)
+        return extents;
+    double real = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), real);
+    if (error == std::errc() && end == text.data() + text.size())
+        return real;
+    return std::string(text == "None" || text == "NA" || text == "null" ? "none" : text);
+}
+
+std::string valueText(const FormatValue &value)
+{
+    struct Printer {
+        std::string operator()(bool v) const { return v ? "true" : "false"; }
+        std::string operator()(std::int64_t v) const { return fmt::to_string(v); }
+        std::string operator()(double v) const { return fmt::format("{}", v); }
+        std::string operator()(const std::string &v) const { return v; }
+        std::string operator()(const std::vector<std::int64_t> &v) const { return fmt::format("{}", fmt::join(v, "x")); }
+    };
+    return std::visit(Printer{}, value);
+}
+
 FormatSpec FormatSpec::parse(std::string_view text)
 {
     const std::size_t colon = text.find(':');
@@ -265,7 +268,7 @@ FormatSpec FormatSpec::parse(std::string_view text)
             if (equals == std::string_view::npos || equals == 0)
                 refuse(fmt::format("number format '{}': expected name=value, found '{}'", escaped(text), escaped(part)));
             const std::string name(part.substr(0, equals));
-            if (!given.emplace(name, valueFrom(part.substr(equals + 1))).second)
+            if (!given.emplace(name, parseFormatValue(part.substr(equals + 1))).second)
                 refuse(fmt::format("number format '{}': {} is given twice", escaped(text), escaped(name)));
         }
         for (auto &[name, value] : given)
@@ -278,7 +281,7 @@ std::string FormatSpec::toString() const
 {
     std::string text = name;
     for (const auto &[parameter, value] : parameters)
-        text += fmt::format("{}{}={}", text.size() == name.size() ? ':' : ',', parameter, textOf(value));
+        text += fmt::format("{}{}={}", text.size() == name.size() ? ':' : ',', parameter, valueText(value));
     return text;
 }
 

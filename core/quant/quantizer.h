@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -69,6 +71,14 @@ struct FormatParameter {
     FormatParameterKind kind = FormatParameterKind::Integer;
     bool optional = false;  // a number that may also be the string "none"
 };
+
+// Values held against their parameters: unknown names and values out of range throw Error(Argument), which begins with `owner`
+// and names the nearest known. What else is described by parameters than formats (targets of an export) uses these two as well.
+void checkParameters(std::string_view owner, std::span<const FormatParameter> parameters, std::map<std::string, FormatValue> &values);
+// A value by its looks: "true", "16", "1x16", "0.5" or a word.
+FormatValue parseFormatValue(std::string_view text);
+// As parseFormatValue reads it.
+std::string valueText(const FormatValue &value);
 
 struct FormatInfo {
     std::string name;       // "mxint"

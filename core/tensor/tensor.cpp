@@ -162,6 +162,23 @@ Tensor Tensor::fromVector(std::span<const double> values)
     return tensor;
 }
 
+Tensor Tensor::fromValues(DType dtype, Shape shape, std::span<const float> values)
+{
+    Tensor tensor(dtype, std::move(shape));
+    LQER_ASSERT(tensor.m_bytes.size() == values.size() * itemSize(dtype));
+    std::byte *out = tensor.m_bytes.data();
+    if (dtype == DType::F32) {
+        std::memcpy(out, values.data(), values.size_bytes());
+        return tensor;
+    }
+    LQER_ASSERT(dtype == DType::F16 || dtype == DType::BF16);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const std::uint16_t bits = dtype == DType::F16 ? floatToHalf(values[i]) : floatToBf16(values[i]);
+        std::memcpy(out + i * sizeof bits, &bits, sizeof bits);
+    }
+    return tensor;
+}
+
 void Tensor::copyTo(std::span<float> out) const
 {
     LQER_ASSERT(static_cast<std::int64_t>(out.size()) == elements());

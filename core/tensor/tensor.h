@@ -23,6 +23,8 @@ public:
     static Tensor fromMatrix(const ConstMatrixF64Ref &matrix);    // F64, rows x cols
     static Tensor fromVector(std::span<const float> values);      // F32, one dimension
     static Tensor fromVector(std::span<const double> values);     // F64, one dimension
+    // Values rounded to nearest even in F32, F16 or BF16; beyond F16's or BF16's range they become infinite.
+    static Tensor fromValues(DType dtype, Shape shape, std::span<const float> values);
 
     DType dtype() const { return m_dtype; }
     const Shape &shape() const { return m_shape; }

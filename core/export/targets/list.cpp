@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/export/targets/list.h"
+
+namespace lqer {
+
+const std::vector<Exporter> &exporters()
+{
+    static const std::vector<Exporter> list = {
+        mergedExporter(),
+    };
+    return list;
+}
+
+}  // namespace lqer

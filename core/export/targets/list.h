@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "core/export/exporter.h"
+
+// The explicit list of targets: one file here, one declaration below and one line in list.cpp each.
+namespace lqer {
+
+Exporter mergedExporter();
+
+}  // namespace lqer
