@@ -62,6 +62,7 @@ Engine::State::State(const EngineOptions &options)
 
 std::uint64_t Engine::State::freeMemory() const
 {
+    releaseFreedMemory();
     const std::uint64_t held = residentMemory();
     return std::min(memoryLimit > held ? memoryLimit - held : 0, usable(availableMemory()));
 }

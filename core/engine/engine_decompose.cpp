@@ -89,10 +89,7 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
                 context.advance();
                 continue;
             }
-            DecompositionOptions layer;
-            layer.maxRank = storedRank(options.maxRank, plan.rank, site->in, site->out);
-            layer.fullSpectrum = options.fullSpectrum;
-            layers.push_back({site, keys.back(), layer});
+            layers.push_back({site, keys.back(), decompositionOptions(*site, plan, options)});
         }
         if (!layers.empty())
             pending.emplace_back(group.input, std::move(layers));
@@ -105,6 +102,11 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
     savingProgress(project, [&] {
         for (auto &[input, layers] : pending) {
             context.checkStop();
+            std::vector<std::uint64_t> bytes;
+            for (const PendingLayer &layer : layers)
+                bytes.push_back(layerWorkBytes(*layer.site, layer.key.scaling, layer.options, m_state->pool.threads()));
+            const std::uint64_t free = m_state->freeMemory();
+            const bool sideBySide = groupWork(bytes, free - std::min(free, statisticsBytes(input->features, true))).sideBySide;
             const std::shared_ptr<const SiteStats> stats = loadStatistics(project, result->calibration, *input);
             const auto work = [&](std::size_t i) {
                 PendingLayer &layer = layers[i];
@@ -116,11 +118,7 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
                 project.storeDecomposition(done.record, done.decomposition);
                 context.advance();
             };
-            // Layers of one input side by side if there is room for all of them, else one after the other.
-            std::uint64_t bytes = 0;
-            for (const PendingLayer &layer : layers)
-                bytes += layerWorkBytes(*layer.site, layer.key.scaling, layer.options.maxRank, layer.options.fullSpectrum);
-            if (context.pool && layers.size() > 1 && bytes <= m_state->freeMemory()) {
+            if (context.pool && sideBySide) {
                 context.pool->run(layers.size(), work);
             } else {
                 for (std::size_t i = 0; i < layers.size(); ++i)

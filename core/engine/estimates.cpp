@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/engine/engine_state.h"
+#include "core/engine/input_groups.h"
 #include "core/engine/layer_decomposition.h"
 
 namespace lqer {
@@ -15,8 +16,8 @@ namespace {
 
 constexpr std::uint64_t floatBytes = sizeof(float);
 constexpr std::uint64_t doubleBytes = sizeof(double);
-// Floats per input and output channel that the block Krylov route keeps (error_decomposition.h).
-constexpr std::uint64_t krylovFloats = 200;
+
+constexpr std::uint64_t blasBytes = 4 << 20;  // that each thread's first products leave in use, measured
 
 MemoryEstimate sum(MemoryEstimate estimate, std::uint64_t limit)
 {
@@ -40,18 +41,29 @@ std::uint64_t headBytes(const ModelConfig &config)
 
 }  // namespace
 
-std::uint64_t layerWorkBytes(const LinearSite &site, ScalingKind scaling, Index storedRank, bool fullSpectrum)
+std::uint64_t layerWorkBytes(const LinearSite &site, ScalingKind scaling, const DecompositionOptions &options, std::size_t threads)
 {
-    const Index smaller = std::min(site.in, site.out);
-    const std::uint64_t weights = bytesOf(site.in * site.out, floatBytes);
-    const std::uint64_t factors = bytesOf((site.in + site.out) * storedRank, doubleBytes + floatBytes);
-    std::uint64_t work = 0;
-    if (fullSpectrum || smaller <= DecompositionOptions{}.exactBelow)
-        work = bytesOf(smaller * smaller, doubleBytes) * (scaling == ScalingKind::Exact ? 2 : 1);
-    else
-        work = bytesOf(site.in + site.out, krylovFloats * floatBytes)
-               + (scaling == ScalingKind::Exact ? bytesOf(site.in * site.in, floatBytes) : 0);
-    return weights + std::max(weights, work + factors);
+    const std::uint64_t weight = bytesOf(site.in * site.out, floatBytes);
+    const std::uint64_t factors = bytesOf((site.in + site.out) * options.maxRank, doubleBytes);
+    return std::max({2 * weight,  // as stored and in float32; W and W_q
+                     weight + outputErrorBytes(site.out, site.in, threads),
+                     weight + decompositionBytes(site.out, site.in, scaling, options, threads),
+                     weight + 2 * factors,  // what each direction captures
+                     2 * factors});         // rounded to float32 and written
+}
+
+GroupWork groupWork(std::span<const std::uint64_t> layers, std::uint64_t room)
+{
+    GroupWork work;
+    std::uint64_t largest = 0;
+    for (const std::uint64_t bytes : layers) {
+        work.bytes += bytes;
+        largest = std::max(largest, bytes);
+    }
+    work.sideBySide = layers.size() > 1 && work.bytes <= room;
+    if (!work.sideBySide)
+        work.bytes = largest;
+    return work;
 }
 
 std::uint64_t statisticsBytes(std::int64_t features, bool autocorrelation)
@@ -137,25 +149,34 @@ MemoryEstimate Engine::estimateCalibration(const LoadedModel &model, const Token
 
 MemoryEstimate Engine::estimateDecomposition(const LoadedModel &model, const QuantizationRecipe &recipe, const DecomposeOptions &options) const
 {
+    const std::uint64_t free = m_state->freeMemory();
     MemoryEstimate largest;
-    for (const LinearSite &site : model.transformer().linearSites()) {
-        const LayerPlan plan = recipe.planFor(site);
-        if (!isCorrected(plan))
+    for (const InputGroup &group : inputGroups(model.transformer())) {
+        std::vector<std::uint64_t> layers;
+        std::string names;
+        for (const LinearSite *site : group.linears) {
+            const LayerPlan plan = recipe.planFor(*site);
+            if (!isCorrected(plan))
+                continue;
+            layers.push_back(layerWorkBytes(*site, plan.scaling, decompositionOptions(*site, plan, options), m_state->pool.threads()));
+            names += (names.empty() ? "" : ", ") + site->name;
+        }
+        if (layers.empty())
             continue;
-        const bool autocorrelation = true;  // if the statistics hold it, output errors are measured with it
+        // If the statistics hold R, output errors are measured with it, whatever the scaling.
+        const std::uint64_t statistics = statisticsBytes(group.input->features, true);
         MemoryEstimate estimate;
-        estimate.where = site.name;
-        const std::uint64_t statistics = statisticsBytes(site.in, autocorrelation);
-        const std::uint64_t work =
-            layerWorkBytes(site, plan.scaling, storedRank(options.maxRank, plan.rank, site.in, site.out), options.fullSpectrum);
-        // Reading R needs half of it again, but before the weight is there.
-        estimate.parts = {{fmt::format("statistics of {} inputs", site.in), statistics},
-                          {fmt::format("weight {}x{} and its decomposition", site.out, site.in), std::max(work, statistics / 2)}};
-        estimate = sum(std::move(estimate), 0);
+        estimate.where = names;
+        // Reading R needs half of it again, but before any weight is there.
+        estimate.parts = {{fmt::format("statistics of {} inputs", group.input->features), statistics},
+                          {layers.size() == 1 ? "the layer and its decomposition" : "the layers and their decompositions",
+                           std::max(groupWork(layers, free - std::min(free, statistics)).bytes, statistics / 2)},
+                          {"buffers of BLAS", m_state->pool.threads() * blasBytes}};
+        estimate = sum(std::move(estimate), free);
         if (estimate.bytes > largest.bytes)
             largest = std::move(estimate);
     }
-    largest.limit = m_state->freeMemory();
+    largest.limit = free;
     return largest;
 }
 

@@ -2,13 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/engine/engine.h"
 
 namespace lqer {
 
-// Bytes of one layer's decomposition at its worst moment, without the statistics of its input.
-std::uint64_t layerWorkBytes(const LinearSite &site, ScalingKind scaling, Index storedRank, bool fullSpectrum);
+// Bytes of one layer's decomposition at its worst moment, from reading the weight to writing the factors, without the statistics of
+// its input.
+std::uint64_t layerWorkBytes(const LinearSite &site, ScalingKind scaling, const DecompositionOptions &options, std::size_t threads);
+
+// Layers of one input are decomposed side by side if `room` (what its statistics leave) is enough for all of them, else one after
+// the other.
+struct GroupWork {
+    bool sideBySide = false;
+    std::uint64_t bytes = 0;  // of all of them, or of the largest
+};
+GroupWork groupWork(std::span<const std::uint64_t> layers, std::uint64_t room);
 // Bytes of one input's statistics.
 std::uint64_t statisticsBytes(std::int64_t features, bool autocorrelation);
 // Float32 weights of the largest block, and what running one window through it takes.

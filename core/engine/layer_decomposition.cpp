@@ -32,6 +32,14 @@ Index storedRank(Index wanted, Index planned, Index in, Index out)
     return std::min(all, std::max(wanted > 0 ? wanted : std::min(all, defaultStoredRank), planned));
 }
 
+DecompositionOptions decompositionOptions(const LinearSite &site, const LayerPlan &plan, const DecomposeOptions &options)
+{
+    DecompositionOptions layer;
+    layer.maxRank = storedRank(options.maxRank, plan.rank, site.in, site.out);
+    layer.fullSpectrum = options.fullSpectrum;
+    return layer;
+}
+
 LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &site, const DecompositionKey &key,
                                  std::shared_ptr<const SiteStats> stats, const DecompositionOptions &options, const TaskContext &context)
 {
@@ -53,9 +61,12 @@ LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &sit
         error = weight - error;
     }
     context.checkStop();
-    if (stats)
+    // Under exact scaling ||F E||^2 is the output error itself.
+    const bool shapedByOutput = key.scaling == ScalingKind::Exact;
+    if (stats && !shapedByOutput)
         record.outputError = outputError(error, nullptr, *stats, context);
     context.checkStop();
+    releaseFreedMemory();  // pieces of W and of the bands are no use to the larger matrices that follow
     result.decomposition = decompose(error, Scaling(key.scaling, stats, site.in), options, context);
 
     const ErrorDecomposition &decomposition = result.decomposition;
@@ -63,6 +74,8 @@ LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &sit
     record.spectrumComplete = decomposition.spectrumComplete;
     record.weightError = decomposition.totalEnergyUnscaled;
     record.totalEnergy = decomposition.totalEnergy;
+    if (shapedByOutput)
+        record.outputError = decomposition.totalEnergy;
     record.sigma = decomposition.sigma;
     record.sigmaUnscaled = decomposition.sigmaUnscaled;
     record.weightCaptured =

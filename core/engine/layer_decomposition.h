@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "core/engine/loaded_model.h"
+#include "core/engine/engine.h"
 #include "core/project/decomposition_record.h"
 
 namespace lqer {
@@ -12,14 +12,14 @@ namespace lqer {
 // any published setting uses.
 inline constexpr Index defaultStoredRank = 256;
 Index storedRank(Index wanted, Index planned, Index in, Index out);
+DecompositionOptions decompositionOptions(const LinearSite &site, const LayerPlan &plan, const DecomposeOptions &options);
 
 struct LayerDecomposition {
     DecompositionRecord record;
     ErrorDecomposition decomposition;
 };
 
-// Reads the weight, quantizes it and decomposes its error. stats: of the site's input, or null. sigmaUnscaled: complete, if it is known
-// from another decomposition of the same error, else empty.
+// Reads the weight, quantizes it and decomposes its error. stats: of the site's input, or null.
 LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &site, const DecompositionKey &key,
                                  std::shared_ptr<const SiteStats> stats, const DecompositionOptions &options, const TaskContext &context);
 

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include "core/base/error.h"
 #include "core/base/text.h"
@@ -46,6 +47,13 @@ void MemoryEstimate::require(const std::string &stage) const
 std::uint64_t availableMemory()
 {
     return kilobyteLine("/proc/meminfo", "MemAvailable:", std::numeric_limits<std::uint64_t>::max());
+}
+
+void releaseFreedMemory()
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 std::uint64_t residentMemory()

@@ -21,6 +21,8 @@ struct MemoryEstimate {
 
 // Bytes the machine can still give without swapping (MemAvailable of /proc/meminfo); all of it if that cannot be read.
 std::uint64_t availableMemory();
+// Gives the system back what this process has freed but the allocator kept, so that what it holds is what it uses.
+void releaseFreedMemory();
 // Bytes this process holds (VmRSS of /proc/self/status); 0 if that cannot be read.
 std::uint64_t residentMemory();
 

@@ -25,6 +25,22 @@ constexpr Index band = 512;
 // Largest Gram matrix that is formed for the sake of a spectrum alone: 2 GiB.
 constexpr Index largestSpectrum = 16384;
 
+// An iteration pays while the wanted part is small.
+bool iterates(Index order, Index k, const DecompositionOptions &options)
+{
+    return order > options.exactBelow && 4 * k <= order && (!options.fullSpectrum || order > largestSpectrum);
+}
+
+Index componentsOf(Index order, const DecompositionOptions &options)
+{
+    return options.maxRank == 0 ? order : std::min(options.maxRank, order);
+}
+
+Index krylovBlock(Index k)
+{
+    return k > 128 ? 64 : 32;
+}
+
 // Top eigenvectors of E^T M E and what goes with them. `error` is E^T, (out, in), in this file.
 struct Leading {
     MatrixF64 vectors;  // V (out, k), orthonormal; zero columns where sigma is lost in rounding
@@ -191,7 +207,7 @@ Leading leadingByIteration(const ConstMatrixRef &error, const Scaling &scaling, 
         multiply(error, inputs, y, silent);
     };
     LeadingSubspaceOptions options;
-    options.block = k > 128 ? 64 : 32;
+    options.block = krylovBlock(k);
     LeadingSubspace subspace = leadingSubspace(error.rows(), k, gramOperator, options, context);
 
     // Rayleigh-Ritz in double: rotates V so that V^T G V is diagonal, its entries what each component captures.
@@ -248,11 +264,10 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
                     fmt::format("weight is {}x{}, the scaling covers {} inputs", error.rows(), error.cols(), scaling.features()));
     checkFinite(error);
     const Index order = std::min(error.rows(), error.cols());
-    const Index k = options.maxRank == 0 ? order : std::min(options.maxRank, order);
-    // An iteration pays while the wanted part is small.
-    const bool iterate = order > options.exactBelow && 4 * k <= order && (!options.fullSpectrum || order > largestSpectrum);
+    const Index k = componentsOf(order, options);
     const TaskContext silent = context.silent();
-    Leading leading = iterate ? leadingByIteration(error, scaling, k, silent) : leadingExactly(error, scaling, k, silent);
+    Leading leading = iterates(order, k, options) ? leadingByIteration(error, scaling, k, silent)
+                                                  : leadingExactly(error, scaling, k, silent);
 
     ErrorDecomposition result;
     result.scaling = scaling.kind();
@@ -280,6 +295,44 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
         result.b.row(i) *= kept ? sign * result.sigma[i] : 0.0;
     }
     return result;
+}
+
+std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const DecompositionOptions &options, std::size_t threads)
+{
+    constexpr Index float32 = sizeof(float), float64 = sizeof(double);
+    const Index order = std::min(out, in);
+    const Index k = componentsOf(order, options);
+    const bool exact = scaling == ScalingKind::Exact;
+    const auto bandsAtOnce = [&](Index bands) { return std::min<Index>((bands + band - 1) / band, static_cast<Index>(threads)); };
+    const Index columnBands = bandsAtOnce(in) * std::min(band, in) * out * float64;
+    const Index vectors = out * k * float64;
+    const Index factors = (in + 2 * out) * k * float64 + columnBands;
+
+    Index leading = 0;
+    if (iterates(order, k, options)) {
+        constexpr Index blocksBeyond = 12;  // that the iteration takes beyond k until it has converged, measured: 4 to 10
+        const Index block = krylovBlock(k);
+        const Index basis = std::min(out, k + blocksBeyond * block);
+        const Index iteration = basis * out * float32 + 2 * basis * basis * float64 + block * (2 * in * float32 + 6 * out * float32);
+        const Index rayleighRitz = 2 * (in + out) * k * float64 + columnBands;
+        leading = (exact ? in * in * float32 : 0) + std::max(iteration, rayleighRitz);
+    } else {
+        const Index square = order * order * float64;
+        const Index rowBands = (bandsAtOnce(out) + 2) * std::min(band, out) * in * float64;
+        // LAPACK's divide and conquer takes two squares where most vectors are wanted (symmetricLeading).
+        const Index eigenvectors = 2 * k * order * float64 + (2 * k > order ? 2 * square : 0);
+        if (out <= in) {
+            leading = square + std::max(rowBands, eigenvectors);
+        } else {
+            const Index factor = exact ? square : 0;
+            leading = std::max({2 * factor, factor + 2 * square + rowBands, factor + square + eigenvectors,
+                                factor + 2 * vectors + rowBands});
+        }
+        // The spectrum before shaping comes after, with the vectors kept.
+        if (scaling != ScalingKind::Identity && options.sigmaUnscaled.size() != order)
+            leading = std::max(leading, vectors + square * (out <= in ? 1 : 2) + rowBands);
+    }
+    return static_cast<std::uint64_t>(std::max(leading, factors));
 }
 
 LowRankCorrection ErrorDecomposition::truncate(Index rank, const Quantizer &aFormat, const Quantizer &bFormat) const

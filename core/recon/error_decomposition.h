@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+
 #include "core/calib/calibration_stats.h"
 #include "core/quant/quantizer.h"
 #include "core/recon/scaling.h"
@@ -56,15 +58,17 @@ struct DecompositionOptions {
 //
 // Exact route: the Gram matrix of the smaller side in double. Leading components only: block Krylov on x -> E^T (M (E x)) in
 // float, then Rayleigh-Ritz in double, so that sigma is what A and B really capture (0.9998 of the optimum or better at order
-// 4096). Peak memory beside the error: exact route min(in,out)^2 doubles (with M = R and in < out two of them) and factors;
-// leading route one float copy of R, about 200 floats per input or output channel and rank-k factors. Never a second copy of the
-// error.
+// 4096). Peak memory beside the error: decompositionBytes(). Never a second copy of the error.
 ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling, const DecompositionOptions &options,
                              const TaskContext &context);
+// Bytes that decompose() takes at its worst moment for an error (out, in), beside the error and the statistics.
+std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const DecompositionOptions &options, std::size_t threads);
 
 // trace((E - AB)^T R (E - AB)) and, without R, with diag(E[x^2]): the expected squared output error per token of one layer for
 // any correction. error (out, in) = W - W_q, or W itself for the energy of the output; correction may be null (no correction).
 double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats,
                    const TaskContext &context);
+// Bytes that outputError() takes beside its arguments.
+std::uint64_t outputErrorBytes(Index out, Index in, std::size_t threads);
 
 }  // namespace lqer

@@ -10,10 +10,15 @@
 
 namespace lqer {
 
+namespace {
+
+constexpr Index band = 512;  // outputs at a time in double
+
+}  // namespace
+
 double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats,
                    const TaskContext &context)
 {
-    constexpr Index band = 512;  // outputs at a time in double
     const Index in = error.cols();
     if (stats.tokens <= 0)
         throw Error(ErrorCode::Argument, "an output error needs calibration statistics of at least one token");
@@ -39,6 +44,12 @@ double outputError(const ConstMatrixRef &error, const LowRankCorrection *correct
                                           : (remaining.cwiseAbs2() * stats.sumSquares).sum();
     });
     return std::max(0.0, parts.sum()) / static_cast<double>(stats.tokens);
+}
+
+std::uint64_t outputErrorBytes(Index out, Index in, std::size_t threads)
+{
+    const Index bands = std::min<Index>((out + band - 1) / band, static_cast<Index>(threads));
+    return static_cast<std::uint64_t>(bands * std::min(band, out) * (in + band)) * sizeof(double);  // a band and a tile of its product
 }
 
 }  // namespace lqer

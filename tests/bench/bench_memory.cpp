@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // lqer_bench_memory [FOLDER [LAYERS [HIDDEN [INTERMEDIATE [LIMIT_MB]]]]]: makes up a LLaMA checkpoint larger than a limit of memory,
 // calibrates and decomposes it under that limit and prints the peak resident size of each stage beside what one decoder layer needs.
-// RLIMIT_DATA stops what runs away; it counts reserved space, touched or not, so it lies above the limit by what OpenBLAS reserves. Exit code 1 if a peak is above the limit or above 1.1 times the prediction.
+// RLIMIT_DATA stops what runs away; it counts reserved space, touched or not, so it lies above the limit by what OpenBLAS reserves.
+// Exit code 1 if a peak is above the limit or above 1.1 times the prediction.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -92,9 +93,9 @@ int measure(const std::string &folder, const test::RandomLlama &shape, std::uint
     Stages stages;
     stages.limit = limit;
     const TokenWindows windows = test::randomWindows(shape, 4, 64, 1);
-    resetPeak();
-    std::uint64_t before = residentMemory();
     const MemoryEstimate calibration = engine.estimateCalibration(*model, windows, {});
+    std::uint64_t before = residentMemory();
+    resetPeak();
     const Stopwatch first;
     engine.calibrate(*model, *project, windows, {}, context);
     stages.report("calibrate", before, calibration, first.seconds());
@@ -108,9 +109,9 @@ int measure(const std::string &folder, const test::RandomLlama &shape, std::uint
         DecomposeOptions options;
         options.maxRank = 32;
         options.fullSpectrum = false;
-        resetPeak();
-        before = residentMemory();
         const MemoryEstimate estimate = engine.estimateDecomposition(*model, recipe, options);
+        before = residentMemory();
+        resetPeak();
         const Stopwatch watch;
         engine.decompose(*model, *project, recipe, options, context);
         stages.report(std::string("decompose ").append(toString(scaling)).c_str(), before, estimate, watch.seconds());
@@ -125,13 +126,13 @@ int main(int argc, char **argv)
     const auto argument = [&](int i, std::int64_t fallback) { return argc > i ? std::strtoll(argv[i], nullptr, 10) : fallback; };
     const std::string folder = argc > 1 ? argv[1] : (std::filesystem::temp_directory_path() / "lqer_bench_memory").string();
     test::RandomLlama shape;
-    shape.layers = argument(2, 10);
-    shape.hidden = argument(3, 2048);
-    shape.intermediate = argument(4, 5504);
+    shape.layers = argument(2, 8);
+    shape.hidden = argument(3, 1088);
+    shape.intermediate = argument(4, 2944);
     shape.heads = shape.kvHeads = 16;
     shape.vocabulary = 1000;
     shape.positions = 128;
-    const auto limit = static_cast<std::uint64_t>(argument(5, 700)) << 20;
+    const auto limit = static_cast<std::uint64_t>(argument(5, 200)) << 20;
     int status = 0;
     try {
         // In a process of its own, so that its memory does not count.
