@@ -76,6 +76,7 @@ void ModelOptions::openProject(Session &session, Opened &opened) const
         } else {
             std::error_code error;
             const bool there = fs::exists(folder, error);
+            opened.model->transformer().checkValues(session.context());
             opened.project = session.engine().createProject(folder, *opened.model);
             if (!there)
                 opened.m_createdFolder = folder;

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/log.h"
@@ -313,14 +314,25 @@ std::vector<std::string> Checkpoint::names() const
 
 Tensor Checkpoint::read(std::string_view name) const
 {
-    const auto found = m_state->tensors.find(name);
-    if (found == m_state->tensors.end()) {
-        const std::string close = nearest(name, names());
-        throw Error(ErrorCode::NotFound, m_folder, fmt::format("tensor '{}'", escaped(name)),
-                    close.empty() ? "is not in this checkpoint"
-                                  : fmt::format("is not in this checkpoint (did you mean '{}'?)", escaped(close)));
-    }
-    return m_state->files[found->second.shard].read(*found->second.info);
+    const TensorInfo &info = require(name);
+    return m_state->files[m_state->tensors.find(name)->second.shard].read(info);
+}
+
+void Checkpoint::readPart(std::string_view name, std::uint64_t offset, std::span<std::byte> out) const
+{
+    const TensorInfo &info = require(name);
+    LQER_ASSERT(offset <= info.bytes && out.size() <= info.bytes - offset);
+    m_state->files[m_state->tensors.find(name)->second.shard].file().read(info.offset + offset, out);
+}
+
+const TensorInfo &Checkpoint::require(std::string_view name) const
+{
+    if (const TensorInfo *info = find(name))
+        return *info;
+    const std::string close = nearest(name, names());
+    throw Error(ErrorCode::NotFound, m_folder, fmt::format("tensor '{}'", escaped(name)),
+                close.empty() ? "is not in this checkpoint"
+                              : fmt::format("is not in this checkpoint (did you mean '{}'?)", escaped(close)));
 }
 
 std::string Checkpoint::fileOf(std::string_view name) const

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,8 @@ public:
     std::vector<std::string> names() const override;
     Tensor read(std::string_view name) const override;
     std::string fileOf(std::string_view name) const override;
+    // Bytes [offset, offset + out.size()) of a tensor, which must have them. Throws Error(NotFound) as read().
+    void readPart(std::string_view name, std::uint64_t offset, std::span<std::byte> out) const;
 
     // A name that the file's metadata declares to be another name of a stored tensor (tied embeddings), or "".
     std::string aliasOf(std::string_view name) const;
@@ -58,6 +61,8 @@ public:
     std::string fingerprint() const;
 
 private:
+    const TensorInfo &require(std::string_view name) const;
+
     struct State;
     std::string m_folder;
     Json m_config;

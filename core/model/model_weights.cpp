@@ -203,6 +203,59 @@ Vector ModelWeights::vector(const std::string &name) const
     return values;
 }
 
+std::vector<std::string> ModelWeights::wholeTensors() const
+{
+    std::vector<std::string> names;
+    const auto add = [&](const std::string &name) {
+        if (!name.empty())
+            names.push_back(name);
+    };
+    const auto addLinear = [&](const LinearSite &site) {
+        add(site.weightTensor);
+        add(site.hasBias ? site.biasTensor : "");
+    };
+    const auto addNorm = [&](const NormLayout &norm) {
+        add(norm.weight);
+        add(norm.bias);
+    };
+    if (m_layout.projectIn)
+        addLinear(*m_layout.projectIn);
+    for (const BlockLayout &block : m_layout.blocks) {
+        addNorm(block.attentionNorm);
+        addNorm(block.mlpNorm);
+        for (const LinearSite &site : block.linears)
+            addLinear(site);
+    }
+    addNorm(m_layout.finalNorm);
+    if (m_layout.projectOut)
+        addLinear(*m_layout.projectOut);
+    add(m_layout.head);
+    return names;
+}
+
+void ModelWeights::checkValues(const TaskContext &context) const
+{
+    constexpr std::int64_t pieceElements = 1 << 20;
+    const std::vector<std::string> names = wholeTensors();
+    context.beginStage("checking weights", names.size());
+    parallelFor(context, static_cast<Index>(names.size()), 1, [&](Index i, Index) {
+        const std::string &name = names[static_cast<std::size_t>(i)];
+        const TensorInfo &info = *m_checkpoint->find(name);
+        const std::int64_t elements = elementCount(info.shape);
+        std::vector<float> values;
+        for (std::int64_t begin = 0; begin < elements; begin += pieceElements) {
+            context.checkStop();
+            Tensor piece(info.dtype, {std::min(pieceElements, elements - begin)});
+            m_checkpoint->readPart(name, static_cast<std::uint64_t>(begin) * itemSize(info.dtype), piece.bytes());
+            values.resize(static_cast<std::size_t>(piece.elements()));
+            piece.copyTo(std::span(values));
+            if (countNonFinite(values) > 0)
+                vector(name);  // says where, and how many
+        }
+        context.advance();
+    });
+}
+
 Matrix ModelWeights::weight(const LinearSite &site) const
 {
     Matrix stored = matrix(site.weightTensor);

@@ -8,6 +8,7 @@
 #include "core/io/checkpoint.h"
 #include "core/model/architectures/architecture.h"
 #include "core/model/model_config.h"
+#include "core/task/task_context.h"
 
 namespace lqer {
 
@@ -31,12 +32,16 @@ public:
     Matrix matrix(const std::string &name) const;
     // Empty for an empty name.
     Vector vector(const std::string &name) const;
+    // Reads every value that any forward pass reads (of the tables, a pass reads only its tokens' rows), a piece at a time. Throws
+    // Error(Numeric) as the functions above do. Progress: a stage of its own.
+    void checkValues(const TaskContext &context) const;
     // A table that is looked up by row: as stored, not converted, not checked.
     Tensor table(const std::string &name) const;
     // Row rows[i] of a table, as row i of the result.
     Matrix tableRows(const std::string &name, const Tensor &table, const std::vector<std::int64_t> &rows) const;
 
 private:
+    std::vector<std::string> wholeTensors() const;
     std::string storedName(const std::string &name) const;
     void bindTrunk();
     void bindHead(const ModelConfig &config);

@@ -235,6 +235,7 @@ void Transformer::finalHidden(std::span<const TokenWindow> windows, ForwardHooks
     });
 }
 
+void Transformer::checkValues(const TaskContext &context) const { m_state->weights.checkValues(context); }
 Matrix Transformer::readHead() const { return m_state->weights.matrix(m_state->weights.layout().head); }
 
 }  // namespace lqer

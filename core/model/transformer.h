@@ -49,6 +49,10 @@ public:
     Matrix readWeight(const LinearSite &site) const;
     Vector readBias(const LinearSite &site) const;
 
+    // Reads all weights once, in pieces, and throws Error(Numeric) as above for the first NaN or infinity: before hours are spent on
+    // what could never be measured. Begins a progress stage of its own.
+    void checkValues(const TaskContext &context) const;
+
     struct ForwardOptions {
         // Bytes of float32 weights that may stay loaded between groups of windows; 0 keeps one block at a time.
         std::uint64_t weightBudget = 0;

@@ -132,7 +132,7 @@ int main(int argc, char **argv)
     shape.heads = shape.kvHeads = 16;
     shape.vocabulary = 1000;
     shape.positions = 128;
-    const auto limit = static_cast<std::uint64_t>(argument(5, 200)) << 20;
+    const auto limit = static_cast<std::uint64_t>(argument(5, 220)) << 20;
     int status = 0;
     try {
         // In a process of its own, so that its memory does not count.

@@ -7,6 +7,7 @@
 #include <QtEndian>
 
 #include "core/io/npy.h"
+#include "core/io/safetensors.h"
 #include "tests/cli/cli_process.h"
 
 using namespace lqer;
@@ -66,12 +67,17 @@ void overlap(QByteArray &header)
     header.replace(second.captured(0).toUtf8(), QString("\"data_offsets\":[%1,%2]").arg(begin - 2).arg(end - 2).toUtf8());
 }
 
-void putNanInto(const QString &folder)
+Prepare putNanInto(const char *tensor)
 {
-    const QString path = folder + "/model/model.safetensors";
-    QByteArray bytes = readBytes(path);
-    bytes.replace(bytes.size() - 2, 2, QByteArray("\xC0\x7F", 2));  // bf16 quiet NaN
-    writeBytes(path, bytes);
+    return [tensor](const QString &folder) {
+        const QString path = folder + "/model/model.safetensors";
+        const SafetensorsFile file(path.toStdString());
+        const TensorInfo *info = file.find(tensor);
+        QVERIFY(info);
+        QByteArray bytes = readBytes(path);
+        bytes.replace(static_cast<qsizetype>(info->offset + info->bytes) - 2, 2, QByteArray("\xC0\x7F", 2));  // bf16 quiet NaN
+        writeBytes(path, bytes);
+    };
 }
 
 void writeTokens(const QString &folder)
@@ -125,7 +131,10 @@ void TestCliBadInput::badInputIsOneLineAndLeavesNothing_data()
         replaceInFile("model/config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"")(folder);
     }, inspect, {"MambaForCausalLM", "llama, mistral, opt, gpt2"});
     row("config that is no JSON", writeText("model/config.json", "{\"hidden_size\": "), inspect, {"config.json"});
-    row("NaN weight", putNanInto, evaluate, {"model.safetensors", "NaN"});
+    row("NaN weight", putNanInto("model.layers.0.self_attn.q_proj.weight"), evaluate, {"model.safetensors", "NaN"});
+    const QStringList run{"run", "model", "--calibration-text", "text.txt", "--evaluation-text", "text.txt", "--calibration-windows", "1"};
+    row("NaN weight before a run", putNanInto("model.layers.3.mlp.down_proj.weight"), run, {"model.layers.3.mlp.down_proj.weight", "NaN"});
+    row("NaN that only evaluation reads", putNanInto("model.norm.weight"), run, {"model.norm.weight", "NaN"});
     row("broken merges", replaceInFile("model/tokenizer.json", "\"merges\": [", "\"merges\": [\"only-one-piece\","), evaluate, {"tokenizer.json", "merge #1"});
     row("empty calibration text", writeText("empty.txt", ""), {"calibrate", "model", "--text", "empty.txt"}, {"empty.txt"});
     row("text too short for a window", writeText("short.txt", "Tom has two keys."), {"evaluate", "model", "--text", "short.txt"}, {"short.txt"});
