@@ -47,7 +47,7 @@ Tensor logProbabilityTable(const TokenWindows &windows, const PerplexityReport &
 std::string perplexityText(const PerplexityReport &report)
 {
     std::string text = dataLine(report) + '\n';
-    const auto line = [&](const char *name, const std::string &value) { text += fmt::format("  {:<22}{}\n", name, value); };
+    const auto line = [&](const char *name, const std::string &value) { text += fmt::format("  {:<24}{}\n", name, value); };
     line("perplexity", formatWithError(report.perplexity, report.standardError));
     line("loss", fmt::format("{:.6f} nats per token{}", report.meanNll, report.weighting == LossWeighting::Batch ? ", mean over batches" : ""));
     line("bits per token", fmt::format("{:.4f}", report.bitsPerToken));
@@ -62,7 +62,7 @@ std::string perplexityText(const PerplexityReport &report)
 std::string divergenceText(const DivergenceReport &report)
 {
     std::string text = "Against the original model:\n";
-    const auto line = [&](const char *name, const std::string &value) { text += fmt::format("  {:<22}{}\n", name, value); };
+    const auto line = [&](const char *name, const std::string &value) { text += fmt::format("  {:<24}{}\n", name, value); };
     line("KL divergence", fmt::format("{} nats (median {:.3g}, 99 % below {:.3g}, largest {:.3g})", formatWithError(report.kl.mean, report.kl.standardError),
                                       report.medianKl, report.kl99, report.maxKl));
     line("same most likely token", formatPercent(report.topAgreement.mean));

@@ -57,6 +57,16 @@ std::string shortLayerName(const std::string &name)
     return escaped(digit == std::string::npos || digit == 0 || name[digit - 1] != '.' ? name : name.substr(digit), 60);
 }
 
+// The papers' other way of counting, where it differs: published bits per weight are compared by it.
+std::string paperBitsLine(const std::vector<NamedReport> &reports)
+{
+    for (auto named = reports.rbegin(); named != reports.rend(); ++named)
+        if (const auto &footprint = named->report->footprint; footprint && footprint->paper != footprint->stored)
+            return fmt::format("Bits with 4 for each shared exponent, as the LQER paper counts: W {}, W + A B {}\n", formatBits(footprint->paper.weights),
+                               formatBits(footprint->paper.withCorrection));
+    return {};
+}
+
 const LayerFootprint *findFootprint(const EvaluationReport &report, const std::string &layer)
 {
     if (!report.footprint)
@@ -127,7 +137,7 @@ std::string modelTable(const std::vector<NamedReport> &reports)
         }
         table.addRow(std::move(row));
     }
-    return table.toString();
+    return table.toString() + paperBitsLine(reports);
 }
 
 std::string layerTable(const std::vector<NamedReport> &reports)

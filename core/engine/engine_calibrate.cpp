@@ -31,10 +31,10 @@ std::shared_ptr<const CalibrationResult> Engine::calibrate(const LoadedModel &mo
     estimate.require("calibration");
     CalibrationOptions effective = options;
     if (effective.memoryLimit == 0) {
-        // Statistics and hidden states get what weights and activations leave.
+        // Statistics and hidden states get what the others leave.
         std::uint64_t others = 0;
         for (const auto &[name, bytes] : estimate.parts)
-            if (name == "weights of one block" || name == "writing statistics" || name == "activations")
+            if (name != "statistics of one block" && name != "hidden states")
                 others += bytes;
         effective.memoryLimit = estimate.limit - others;
     }

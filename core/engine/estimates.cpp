@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint64_t floatBytes = sizeof(float);
 constexpr std::uint64_t doubleBytes = sizeof(double);
 
-constexpr std::uint64_t blasBytes = 4 << 20;  // that each thread's first products leave in use, measured
+constexpr std::uint64_t productBytes = 4 << 20;  // that each thread's first products leave in use (BLAS, oneDNN), measured
 
 MemoryEstimate sum(MemoryEstimate estimate, std::uint64_t limit)
 {
@@ -143,7 +143,8 @@ MemoryEstimate Engine::estimateCalibration(const LoadedModel &model, const Token
                       {"statistics of one block", statistics},
                       {"writing statistics", packed},
                       {"hidden states", hidden},
-                      {"activations", work}};
+                      {"activations", work},
+                      {"buffers of products", threads * productBytes}};
     return sum(std::move(estimate), free);
 }
 
@@ -171,7 +172,7 @@ MemoryEstimate Engine::estimateDecomposition(const LoadedModel &model, const Qua
         estimate.parts = {{fmt::format("statistics of {} inputs", group.input->features), statistics},
                           {layers.size() == 1 ? "the layer and its decomposition" : "the layers and their decompositions",
                            std::max(groupWork(layers, free - std::min(free, statistics)).bytes, statistics / 2)},
-                          {"buffers of BLAS", m_state->pool.threads() * blasBytes}};
+                          {"buffers of products", m_state->pool.threads() * productBytes}};
         estimate = sum(std::move(estimate), free);
         if (estimate.bytes > largest.bytes)
             largest = std::move(estimate);

@@ -89,7 +89,7 @@ void TestCliRun::comparesEveryScaling()
 
     const Outcome text = runProgram(m_folder->path(), run({"--weights", "mxint3"}));
     QCOMPARE(text.status, 0);
-    for (const char *name : {"original", "plain", "identity", "lqer", "diag", "exact", "perplexity", "0.self_attn.q_proj", "3.mlp.down_proj"})
+    for (const char *name : {"original", "plain", "identity", "lqer", "diag", "exact", "perplexity", "0.self_attn.q_proj", "3.mlp.down_proj", "as the LQER paper counts: W 3.12"})
         QVERIFY2(text.out.contains(name), name);
     QVERIFY2(!text.out.contains('\r') && !text.err.contains('\r'), "a progress bar without a terminal");
 }
