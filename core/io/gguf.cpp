@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <set>
 #include <type_traits>
 
 #include <fmt/format.h>
@@ -397,6 +398,52 @@ void appendValue(std::string &out, const GgufValue &value)
         value);
 }
 
+// Everything in front of the tensors' bytes; sets `bytes` and `offset` of each, the latter counted from the beginning of the data.
+std::string headerOf(const std::string &path, const GgufMetadata &metadata, std::vector<GgufTensor> &tensors)
+{
+    std::string header(magic);
+    appendNumber(header, newestVersion);
+    appendNumber<std::uint64_t>(header, tensors.size());
+    appendNumber<std::uint64_t>(header, metadata.size());
+    for (const auto &[key, value] : metadata) {
+        LQER_ASSERT(key != alignmentKey);
+        appendText(header, key);
+        appendValue(header, value);
+    }
+    std::set<std::string_view> names;
+    std::uint64_t offset = 0;
+    for (GgufTensor &tensor : tensors) {
+        const auto refuse = [&](const std::string &message) {
+            throw Error(ErrorCode::Argument, path, fmt::format("tensor '{}'", escaped(tensor.name)), message);
+        };
+        if (tensor.name.empty() || tensor.name.size() > longestTensorName)
+            refuse(fmt::format("a name of {} bytes, GGUF allows 1 to {}", tensor.name.size(), longestTensorName));
+        if (!names.insert(tensor.name).second)
+            refuse("the name appears twice");
+        const std::optional<std::uint64_t> bytes = ggmlBytes(tensor.type, tensor.shape);
+        if (!bytes || *bytes == 0 || tensor.shape.empty() || tensor.shape.size() > mostDimensions)
+            refuse(fmt::format("shape {} is not possible in {}", toString(tensor.shape), toString(tensor.type)));
+        tensor.bytes = *bytes;
+        tensor.offset = offset;
+        offset = padded(offset + tensor.bytes, defaultAlignment);
+
+        appendText(header, tensor.name);
+        appendNumber(header, static_cast<std::uint32_t>(tensor.shape.size()));
+        for (auto extent = tensor.shape.rbegin(); extent != tensor.shape.rend(); ++extent)
+            appendNumber(header, *extent);
+        appendNumber(header, static_cast<std::uint32_t>(tensor.type));
+        appendNumber(header, tensor.offset);
+    }
+    header.resize(static_cast<std::size_t>(padded(header.size(), defaultAlignment)), '\0');
+    return header;
+}
+
+// Of tensors that headerOf() has placed, padding included.
+std::uint64_t dataBytes(const std::vector<GgufTensor> &tensors)
+{
+    return tensors.empty() ? 0 : padded(tensors.back().offset + tensors.back().bytes, defaultAlignment);
+}
+
 }  // namespace
 
 GgmlBlock ggmlBlock(GgmlType type)
@@ -540,47 +587,19 @@ Tensor GgufFile::read(const GgufTensor &tensor) const
     return result;
 }
 
+std::uint64_t ggufFileBytes(const GgufMetadata &metadata, const std::vector<GgufTensor> &tensors)
+{
+    std::vector<GgufTensor> placed = tensors;
+    return headerOf({}, metadata, placed).size() + dataBytes(placed);
+}
+
 GgufWriter::GgufWriter(const std::string &path, const GgufMetadata &metadata, std::vector<GgufTensor> tensors)
     : m_tensors(std::move(tensors))
 {
-    std::string header(magic);
-    appendNumber(header, newestVersion);
-    appendNumber<std::uint64_t>(header, m_tensors.size());
-    appendNumber<std::uint64_t>(header, metadata.size());
-    for (const auto &[key, value] : metadata) {
-        LQER_ASSERT(key != alignmentKey);
-        appendText(header, key);
-        appendValue(header, value);
-    }
-
-    std::map<std::string_view, bool> names;
-    std::uint64_t dataBytes = 0;
-    for (GgufTensor &tensor : m_tensors) {
-        const auto refuse = [&](const std::string &message) {
-            throw Error(ErrorCode::Argument, path, fmt::format("tensor '{}'", escaped(tensor.name)), message);
-        };
-        if (tensor.name.empty() || tensor.name.size() > longestTensorName)
-            refuse(fmt::format("a name of {} bytes, GGUF allows 1 to {}", tensor.name.size(), longestTensorName));
-        if (!names.emplace(tensor.name, true).second)
-            refuse("the name appears twice");
-        const std::optional<std::uint64_t> bytes = ggmlBytes(tensor.type, tensor.shape);
-        if (!bytes || *bytes == 0 || tensor.shape.empty() || tensor.shape.size() > mostDimensions)
-            refuse(fmt::format("shape {} is not possible in {}", toString(tensor.shape), toString(tensor.type)));
-        tensor.bytes = *bytes;
-        tensor.offset = dataBytes;
-        dataBytes = padded(dataBytes + tensor.bytes, defaultAlignment);
-
-        appendText(header, tensor.name);
-        appendNumber(header, static_cast<std::uint32_t>(tensor.shape.size()));
-        for (auto extent = tensor.shape.rbegin(); extent != tensor.shape.rend(); ++extent)
-            appendNumber(header, *extent);
-        appendNumber(header, static_cast<std::uint32_t>(tensor.type));
-        appendNumber(header, tensor.offset);
-    }
-    header.resize(static_cast<std::size_t>(padded(header.size(), defaultAlignment)), '\0');
+    const std::string header = headerOf(path, metadata, m_tensors);
+    m_bytes = header.size() + dataBytes(m_tensors);
     for (GgufTensor &tensor : m_tensors)
         tensor.offset += header.size();
-    m_bytes = header.size() + dataBytes;
     m_file = std::make_unique<AtomicFile>(path, m_bytes);
     m_file->write(header);
 }

@@ -56,7 +56,7 @@ using GgufMetadata = std::vector<std::pair<std::string, GgufValue>>;  // in the 
 struct GgufTensor {
     std::string name;
     GgmlType type = GgmlType::F32;
-    Shape shape;               // outermost first, as everywhere here; the file has them innermost first
+    Shape shape = {};          // outermost first, as everywhere here; the file has them innermost first
     std::uint64_t offset = 0;  // of the first byte, from the beginning of the file
     std::uint64_t bytes = 0;
 };
@@ -108,6 +108,9 @@ private:
     std::vector<GgufTensor> m_tensors;
     std::map<std::string, std::size_t, std::less<>> m_names;
 };
+
+// Size of the file that GgufWriter makes of these.
+std::uint64_t ggufFileBytes(const GgufMetadata &metadata, const std::vector<GgufTensor> &tensors);
 
 // Writes version 3 with an alignment of 32 bytes: everything but the tensors' bytes when it is made, then those in order. Nothing
 // is held in memory; nothing stands under the path before finished() was committed.

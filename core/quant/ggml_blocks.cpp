@@ -90,7 +90,7 @@ struct Q5_1 {
 };
 
 struct Q8_0 {
-    static constexpr int group = 32, least = -127, most = 127;
+    static constexpr int group = 32, least = -128, most = 127;
     static Affine affine(Block b, int) { return {half(b), 0}; }
     static int code(Block b, int e) { return static_cast<std::int8_t>(b[2 + e]); }
     static void put(WritableBlock b, int e, int code) { b[2 + e] = static_cast<std::uint8_t>(static_cast<std::int8_t>(code)); }
