@@ -35,6 +35,9 @@ struct TokenizerParts {
     std::string origin;  // "tokenizer.json"
 };
 
+// What loadTokenizer() makes its tokenizer of, from the same files and with the same errors: for exporters to other formats.
+TokenizerParts readTokenizer(const std::string &folder);
+
 // added tokens -> normalizer -> pre-tokenizer -> BPE -> post-processor, and the decoder back.
 class PipelineTokenizer final : public Tokenizer {
 public:

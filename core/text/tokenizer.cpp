@@ -12,7 +12,7 @@
 
 namespace lqer {
 
-std::unique_ptr<Tokenizer> loadTokenizer(const std::string &folder)
+TokenizerParts readTokenizer(const std::string &folder)
 {
     const auto path = [&](const char *name) { return (std::filesystem::path(folder) / name).string(); };
     // A dangling link is there, too: reading it says what is wrong.
@@ -33,10 +33,15 @@ std::unique_ptr<Tokenizer> loadTokenizer(const std::string &folder)
     }
     const TokenizerConfig config = readTokenizerConfig(folder);
     if (hasJson)
-        return std::make_unique<PipelineTokenizer>(readTokenizerJson(path("tokenizer.json"), config));
+        return readTokenizerJson(path("tokenizer.json"), config);
     if (hasModel)
-        return std::make_unique<PipelineTokenizer>(readSentencePieceTokenizer(path("tokenizer.model"), config));
-    return std::make_unique<PipelineTokenizer>(readVocabMerges(path("vocab.json"), path("merges.txt"), config));
+        return readSentencePieceTokenizer(path("tokenizer.model"), config);
+    return readVocabMerges(path("vocab.json"), path("merges.txt"), config);
+}
+
+std::unique_ptr<Tokenizer> loadTokenizer(const std::string &folder)
+{
+    return std::make_unique<PipelineTokenizer>(readTokenizer(folder));
 }
 
 }  // namespace lqer
