@@ -3,12 +3,12 @@
 
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <random>
 
 #include "core/quant/ggml_blocks.h"
 #include "core/quant/quantizer.h"
 #include "core/tensor/half.h"
+#include "tests/support/foreign_gguf.h"
 #include "tests/support/shared_data.h"
 
 using namespace lqer;
@@ -16,159 +16,6 @@ using namespace lqer;
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
-
-// Second reading of the block layouts, block by block in the order in which the elements come out, as llama.cpp's documentation draws
-// them. Scales and minima go through float32 products as ggml's do.
-struct Reading {
-    const std::uint8_t *b;
-    std::vector<float> out;
-
-    float half(int at) const
-    {
-        const int bits = b[at] | b[at + 1] << 8;
-        const int exponent = bits >> 10 & 31;
-        const double magnitude = exponent == 0 ? std::ldexp(bits & 1023, -24) : std::ldexp(1024 + (bits & 1023), exponent - 25);
-        return static_cast<float>(bits & 0x8000 ? -magnitude : magnitude);
-    }
-    void low(int from, int count, const std::function<float(int, int)> &value)
-    {
-        for (int i = 0; i < count; ++i)
-            out.push_back(value(b[from + i] % 16, i));
-    }
-    void high(int from, int count, const std::function<float(int, int)> &value)
-    {
-        for (int i = 0; i < count; ++i)
-            out.push_back(value(b[from + i] / 16, i));
-    }
-};
-
-constexpr int iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-constexpr float e2m1Levels[16] = {0, 0.5F, 1, 1.5F, 2, 3, 4, 6, 0, -0.5F, -1, -1.5F, -2, -3, -4, -6};
-
-std::vector<float> readAgain(GgmlType type, const std::uint8_t *block)
-{
-    Reading r{block, {}};
-    const std::uint8_t *b = block;
-    const auto real = [](int value) { return static_cast<float>(value); };
-    switch (type) {
-    case GgmlType::Q4_0: {
-        const auto value = [&](int q, int) { return r.half(0) * real(q - 8); };
-        r.low(2, 16, value);
-        r.high(2, 16, value);
-        break;
-    }
-    case GgmlType::Q4_1: {
-        const auto value = [&](int q, int) { return r.half(0) * real(q) + r.half(2); };
-        r.low(4, 16, value);
-        r.high(4, 16, value);
-        break;
-    }
-    case GgmlType::Q5_0:
-    case GgmlType::Q5_1: {
-        const int at = type == GgmlType::Q5_0 ? 2 : 4;
-        std::uint32_t fifth;
-        std::memcpy(&fifth, b + at, 4);
-        const auto value = [&](int q, int i) {
-            const int code = q + ((fifth >> i & 1U) ? 16 : 0);
-            return type == GgmlType::Q5_0 ? r.half(0) * real(code - 16) : r.half(0) * real(code) + r.half(2);
-        };
-        r.low(at + 4, 16, value);
-        r.high(at + 4, 16, [&](int q, int i) { return value(q, i + 16); });
-        break;
-    }
-    case GgmlType::Q8_0:
-        for (int i = 0; i < 32; ++i)
-            r.out.push_back(r.half(0) * real(b[2 + i] < 128 ? b[2 + i] : b[2 + i] - 256));
-        break;
-    case GgmlType::Q2_K:
-        for (int part = 0; part < 8; ++part)
-            for (int l = 0; l < 32; ++l) {
-                const int scale = b[2 * part + l / 16];
-                const int q = b[16 + part / 4 * 32 + l] / (1 << 2 * (part % 4)) % 4;
-                r.out.push_back(r.half(80) * real(scale % 16) * real(q) - r.half(82) * real(scale / 16));
-            }
-        break;
-    case GgmlType::Q3_K: {
-        // Sixteen numbers of six bits: their low four bits first, eight bytes, then their high two, four bytes.
-        int scales[16];
-        for (int i = 0; i < 8; ++i) {
-            scales[i] = b[96 + i] % 16;
-            scales[i + 8] = b[96 + i] / 16;
-        }
-        for (int i = 0; i < 4; ++i)
-            for (int j = 0; j < 4; ++j)
-                scales[i + 4 * j] += b[104 + i] / (1 << 2 * j) % 4 * 16;
-        for (int part = 0; part < 8; ++part)
-            for (int l = 0; l < 32; ++l) {
-                const int q = b[32 + part / 4 * 32 + l] / (1 << 2 * (part % 4)) % 4;
-                const int third = b[l] / (1 << part) % 2;
-                r.out.push_back(r.half(108) * real(scales[2 * part + l / 16] - 32) * real(third ? q : q - 4));
-            }
-        break;
-    }
-    case GgmlType::Q4_K:
-    case GgmlType::Q5_K: {
-        int scales[8], minima[8];
-        for (int i = 0; i < 4; ++i) {
-            scales[i] = b[4 + i] % 64;
-            minima[i] = b[8 + i] % 64;
-            scales[i + 4] = b[12 + i] % 16 + b[4 + i] / 64 * 16;
-            minima[i + 4] = b[12 + i] / 16 + b[8 + i] / 64 * 16;
-        }
-        const bool five = type == GgmlType::Q5_K;
-        for (int part = 0; part < 8; ++part) {
-            const auto value = [&](int q, int l) {
-                const int code = q + (five && b[16 + l] / (1 << part) % 2 ? 16 : 0);
-                return r.half(0) * real(scales[part]) * real(code) - r.half(2) * real(minima[part]);
-            };
-            const int from = (five ? 48 : 16) + part / 2 * 32;
-            part % 2 ? r.high(from, 32, value) : r.low(from, 32, value);
-        }
-        break;
-    }
-    case GgmlType::Q6_K:
-        for (int half = 0; half < 2; ++half)
-            for (int part = 0; part < 4; ++part) {
-                const auto value = [&](int q, int l) {
-                    const int upper = b[128 + 32 * half + l] / (1 << 2 * part) % 4;
-                    const int scale = static_cast<std::int8_t>(b[192 + 8 * half + 2 * part + l / 16]);
-                    return r.half(208) * real(scale) * real(q + 16 * upper - 32);
-                };
-                const int from = 64 * half + 32 * (part % 2);
-                part < 2 ? r.low(from, 32, value) : r.high(from, 32, value);
-            }
-        break;
-    case GgmlType::IQ4_NL:
-    case GgmlType::IQ4_XS:
-        for (int part = 0; part < (type == GgmlType::IQ4_NL ? 1 : 8); ++part) {
-            const int upper = (b[2] | b[3] << 8) >> 2 * part & 3;
-            const int lower = part % 2 ? b[4 + part / 2] / 16 : b[4 + part / 2] % 16;
-            const float scale = type == GgmlType::IQ4_NL ? r.half(0) : r.half(0) * real(lower + 16 * upper - 32);
-            const auto value = [&](int q, int) { return scale * real(iq4[q]); };
-            const int from = type == GgmlType::IQ4_NL ? 2 : 8 + 16 * part;
-            r.low(from, 16, value);
-            r.high(from, 16, value);
-        }
-        break;
-    case GgmlType::MXFP4: {
-        const auto value = [&](int q, int) { return static_cast<float>(std::ldexp(static_cast<double>(e2m1Levels[q]), b[0] - 127)); };
-        r.low(1, 16, value);
-        r.high(1, 16, value);
-        break;
-    }
-    case GgmlType::NVFP4:
-        for (int part = 0; part < 4; ++part) {
-            const int bits = b[part] & 127;
-            const double scale = bits == 127 ? 0 : bits < 8 ? std::ldexp(bits, -9) : std::ldexp(8 + bits % 8, bits / 8 - 10);
-            const auto value = [&](int q, int) { return static_cast<float>(scale) * e2m1Levels[q]; };
-            r.low(4 + 8 * part, 8, value);
-            r.high(4 + 8 * part, 8, value);
-        }
-        break;
-    default: break;
-    }
-    return r.out;
-}
 
 // Where a block keeps half-precision numbers: random bits would make infinite ones.
 std::vector<int> halvesOf(GgmlType type)
@@ -277,7 +124,7 @@ void TestGgmlBlocks::blocksDecodeAsTheLayoutsSay()
     const std::vector<float> values = decoded(ggml, tame);
     const auto elements = static_cast<std::size_t>(ggmlBlock(ggml).elements);
     for (std::size_t block = 0; block < 200; ++block) {
-        const std::vector<float> expected = readAgain(ggml, tame.data() + block * ggmlBlock(ggml).bytes);
+        const std::vector<float> expected = test::readGgmlBlock(static_cast<std::uint32_t>(ggml), tame.data() + block * ggmlBlock(ggml).bytes);
         QCOMPARE(expected.size(), elements);
         for (std::size_t i = 0; i < elements; ++i)
             QCOMPARE(values[block * elements + i], expected[i]);
@@ -333,8 +180,6 @@ void TestGgmlBlocks::whatATypeDecodesToItCanHold()
             bytes[1] = (bytes[1] & 0x0F) | 0x30;  // a positive scale, and a minimum near it, so that no sum is rounded
             bytes[3] = (bytes[3] & 0x8F) | 0x30;
         }
-        if (ggml == GgmlType::Q8_0)
-            std::replace(bytes.begin() + 2, bytes.end(), std::uint8_t(0x80), std::uint8_t(0x81));
         if (ggml == GgmlType::Q2_K) {
             std::copy_n(bytes.begin() + 80, 2, bytes.begin() + 82);
             bytes[81] = bytes[83] = bytes[81] & 0x3F;
@@ -380,7 +225,7 @@ void TestGgmlBlocks::formatsFitTheTypesOfTheTable_data()
     row("int4-g64", GgmlType::Q4_0, true);
     row("int4-g128", GgmlType::Q4_0, true);
     row("int3-g128", GgmlType::Q4_0, true);
-    row("int8-g128", GgmlType::Q8_0, false);  // -128 is left out
+    row("int8-g128", GgmlType::Q8_0, true);
     row("int4-g128-affine", GgmlType::Q5_0, true);
     row("integer:n_bits=4,group_size=32", GgmlType::Q8_0, false);  // float32 scales
     row("integer:n_bits=4,group_size=32", GgmlType::F16, false);
@@ -439,8 +284,9 @@ void TestGgmlBlocks::edgesOfTheCodesFit()
     QVERIFY(!holds(GgmlType::Q4_0, block({9, 1})));
     QVERIFY(holds(GgmlType::Q5_0, block({-16, 15})));
     QVERIFY(holds(GgmlType::Q5_0, block({16, -15})));
-    QVERIFY(holds(GgmlType::Q8_0, block({127, -127, 1})));
-    QVERIFY(!holds(GgmlType::Q8_0, block({-128, 1})));
+    QVERIFY(holds(GgmlType::Q8_0, block({127, -128, 1})));
+    QVERIFY(!holds(GgmlType::Q8_0, block({128, -128, 1})));
+    QVERIFY(!holds(GgmlType::Q8_0, block({-129, 1})));
     QVERIFY(holds(GgmlType::Q4_1, block({15, 1})));
     QVERIFY(!holds(GgmlType::Q4_1, block({16, 1})));
     QVERIFY(holds(GgmlType::Q5_1, block({31, 1})));
