@@ -7,6 +7,7 @@ const std::vector<Exporter> &exporters()
 {
     static const std::vector<Exporter> list = {
         mergedExporter(),
+        ggufExporter(),
     };
     return list;
 }

@@ -7,5 +7,6 @@
 namespace lqer {
 
 Exporter mergedExporter();
+Exporter ggufExporter();
 
 }  // namespace lqer
