@@ -19,6 +19,7 @@ namespace lqer {
 namespace {
 
 constexpr Index elementsPerBand = 1 << 16;
+constexpr float passedThrough = 1.005e-8F;  // 1e-8 in any of block_fp's arithmetics: bfloat16 rounds it up
 
 // Runs work(values of the band, bytes of the band) on bands of rows. `values` is contiguous.
 template <typename Work>
@@ -67,6 +68,17 @@ void encodeNearest(const ConstMatrixRef &values, GgmlType type, std::span<std::b
     });
 }
 
+Matrix withoutTiny(const ConstMatrixRef &values, float smallest)
+{
+    return values.unaryExpr([smallest](float value) { return std::fabs(value) <= smallest ? 0.0F : value; });
+}
+
+double relativeError(const Matrix &stored, const ConstMatrixRef &values)
+{
+    const double norm = values.cast<double>().norm();
+    return norm > 0 ? (stored - values).cast<double>().norm() / norm : 0;
+}
+
 bool wholeBlocks(GgmlType type, std::int64_t columns) { return columns % ggmlBlock(type).elements == 0; }
 
 }  // namespace
@@ -97,6 +109,20 @@ GgmlChoice chooseExact(const ConstMatrixRef &values, std::span<const GgmlType> c
     return {GgmlType::F32};
 }
 
+GgmlChoice chooseExactButTiny(const ConstMatrixRef &values, std::span<const GgmlType> candidates, const TaskContext &context)
+{
+    const GgmlChoice exact = chooseExact(values, candidates, context);
+    if (ggmlBlock(exact.type).elements > 1)
+        return exact;
+    const Matrix kept = withoutTiny(values, passedThrough);
+    GgmlChoice choice = chooseExact(kept, candidates, context);
+    if (ggmlBlock(choice.type).bitsPerElement() >= ggmlBlock(exact.type).bitsPerElement())
+        return exact;
+    choice.error = relativeError(kept, values);
+    choice.smallest = passedThrough;
+    return choice;
+}
+
 GgmlChoice chooseNearest(const ConstMatrixRef &values, GgmlType wanted, const TaskContext &context)
 {
     GgmlChoice choice{wanted, false, 0};
@@ -107,14 +133,15 @@ GgmlChoice chooseNearest(const ConstMatrixRef &values, GgmlType wanted, const Ta
     const std::vector<std::byte> bytes = encoded(values, choice, context);
     Matrix back(values.rows(), values.cols());
     decodeGgml(choice.type, bytes, {back.data(), static_cast<std::size_t>(back.size())});
-    const double norm = values.cast<double>().norm();
-    choice.error = norm > 0 ? (back - values).cast<double>().norm() / norm : 0;
+    choice.error = relativeError(back, values);
     choice.exact = choice.error == 0;
     return choice;
 }
 
 std::vector<std::byte> encoded(const ConstMatrixRef &values, const GgmlChoice &choice, const TaskContext &context)
 {
+    if (choice.smallest > 0)
+        return encoded(withoutTiny(values, choice.smallest), {.type = choice.type}, context);
     std::vector<std::byte> bytes = room(values, choice.type);
     if (!choice.exact)
         encodeNearest(values, choice.type, bytes, context);
@@ -132,11 +159,18 @@ GgmlType usualType(const FormatSpec &format, std::int64_t columns)
     const auto ofBits = [](std::int64_t bits) {
         return bits <= 4 ? GgmlType::Q4_0 : bits == 5 ? GgmlType::Q5_0 : GgmlType::Q8_0;
     };
-    if (spec.name == "mxint") {
-        const std::int64_t block = integerValue(spec, "block_size");
-        if (!whole || (block % 32 != 0 && block != 16))
-            return GgmlType::BF16;
-        return block == 16 ? GgmlType::Q8_0 : ofBits(integerValue(spec, "width"));
+    // Sign and magnitude under a power of two. Two blocks of 16 fit one of Q8_0 if their exponents are at most 8 - width apart.
+    const auto ofBlock = [&](std::int64_t block, std::int64_t width) {
+        const bool pairs = block == 16 && width <= 4;
+        if (!whole || width > 8 || (block % 32 != 0 && !pairs))
+            return width <= 9 ? GgmlType::BF16 : GgmlType::F32;
+        return pairs ? GgmlType::Q8_0 : ofBits(width);
+    };
+    if (spec.name == "mxint")
+        return ofBlock(integerValue(spec, "block_size"), integerValue(spec, "width"));
+    if (spec.name == "block_fp") {
+        const std::int64_t across = extentsValue(spec, "block_size").back();
+        return ofBlock(across < 0 ? columns : across, integerValue(spec, "width"));
     }
     if (spec.name == "mxint8")
         return whole ? GgmlType::Q8_0 : GgmlType::BF16;

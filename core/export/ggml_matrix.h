@@ -16,7 +16,8 @@ namespace lqer {
 struct GgmlChoice {
     GgmlType type = GgmlType::F32;
     bool exact = true;
-    double error = 0;  // ||stored - values|| / ||values||, Frobenius; 0 if exact
+    double error = 0;    // ||stored - values|| / ||values||, Frobenius; 0 if exact
+    float smallest = 0;  // values of at most this magnitude are stored as 0
 };
 
 // Types that may hold values of this number format, by bits per element. MXFP4 and NVFP4, which llama.cpp got in 2025 and 2026,
@@ -24,6 +25,9 @@ struct GgmlChoice {
 std::vector<GgmlType> exactCandidates(const FormatSpec &format);
 // The first of the candidates that holds every value, its sign of zero aside; F32 if none does.
 GgmlChoice chooseExact(const ConstMatrixRef &values, std::span<const GgmlType> candidates, const TaskContext &context);
+// The same for what block_fp gives: it passes values up to 1e-8 through, a handful in a large matrix, for which no block has
+// room. Where they alone stand in the way, they are stored as 0 and `error` says what that changes.
+GgmlChoice chooseExactButTiny(const ConstMatrixRef &values, std::span<const GgmlType> candidates, const TaskContext &context);
 // F32, F16, or Q8_0 where rows are whole blocks of it, else F16; measured. Throws Error(Numeric) where a value is beyond the
 // type's range.
 GgmlChoice chooseNearest(const ConstMatrixRef &values, GgmlType wanted, const TaskContext &context);

@@ -49,6 +49,7 @@ private slots:
     void theSmallestTypeIsChosen_data();
     void theSmallestTypeIsChosen();
     void bandsGiveTheBytesOfTheWhole();
+    void tinyValuesThatPassThroughDoNotWidenAMatrix();
     void nearestTypesAreMeasured();
     void valuesBeyondHalfPrecisionAreNamed();
 };
@@ -98,6 +99,7 @@ void TestGgmlMatrix::theSmallestTypeIsChosen_data()
     row("mxint6", 192, "Q8_0");
     row("mxint8", 192, "Q8_0");
     row("mxint4", 172, "F16");
+    row("block_fp:width=4,block_size=1x128", 256, "Q4_0");
     row("int4-g32", 192, "Q4_0");
     row("int4-g128", 256, "Q4_0");
     row("int8-g128", 256, "Q8_0");
@@ -131,6 +133,28 @@ void TestGgmlMatrix::bandsGiveTheBytesOfTheWhole()
     const GgmlChoice choice = chooseExact(values, exactCandidates(spec), context);
     QVERIFY(choice.type == GgmlType::Q4_0);
     QVERIFY(encoded(values, choice, context) == encoded(values, choice, {}));
+}
+
+void TestGgmlMatrix::tinyValuesThatPassThroughDoNotWidenAMatrix()
+{
+    const FormatSpec spec = FormatSpec::parse("block_fp:width=4,block_size=1x32");
+    Matrix values = normal(8, 64, 11);
+    values(3, 5) = 7e-9F;
+    values(4, 6) = -1e-8F;
+    const Matrix kept = quantized(spec, values);
+    QVERIFY(kept(3, 5) != 0 && kept(4, 6) != 0);
+    QVERIFY(chooseExact(kept, exactCandidates(spec), {}).type == GgmlType::F32);
+    const GgmlChoice choice = chooseExactButTiny(kept, exactCandidates(spec), {});
+    QVERIFY(choice.type == GgmlType::Q4_0);
+    Matrix expected = kept;
+    expected(3, 5) = expected(4, 6) = 0;
+    QVERIFY(readBack(encoded(kept, choice, {}), choice.type, 8, 64) == expected);
+    QCOMPARE(choice.error, (expected - kept).cast<double>().norm() / kept.cast<double>().norm());
+    QVERIFY(choice.error > 0 && choice.error < 1e-6);
+    // Without such values there is nothing to leave out, and where more stands in the way nothing is.
+    QVERIFY(chooseExactButTiny(expected, exactCandidates(spec), {}).smallest == 0);
+    expected(0, 0) = 0.0123F;
+    QVERIFY(chooseExactButTiny(expected, exactCandidates(spec), {}).type == GgmlType::F32);
 }
 
 void TestGgmlMatrix::nearestTypesAreMeasured()

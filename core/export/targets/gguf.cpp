@@ -99,7 +99,9 @@ GgmlChoice weightChoice(const LinearSite &site, const LayerPlan &plan, const Mat
                         const TaskContext &context)
 {
     const FormatSpec format = plan.quantize ? plan.formats.weight : FormatSpec();
-    const GgmlChoice exact = chooseExact(weight, exactCandidates(format), context);
+    const bool passesTiny = format.name == "block_fp" && inexact != "refuse";
+    const GgmlChoice exact = passesTiny ? chooseExactButTiny(weight, exactCandidates(format), context)
+                                        : chooseExact(weight, exactCandidates(format), context);
     if (!isFloat(exact.type) || isFloatFormat(format) || inexact == "widen")
         return exact;
     const GgmlChoice nearest = chooseNearest(weight, GgmlType::Q8_0, context);
@@ -398,11 +400,18 @@ CardNotes card(const ExportSource &source, const ExportOptions &options)
     notes.remarks.push_back("llama.cpp rounds activations to 8 bits (or to half precision, for F16 weights) in products on the "
                             "CPU, and its key/value cache to "
                             "half precision; the figures above were measured in float32.");
-    bool mxfp4 = false, nvfp4 = false;
+    bool mxfp4 = false, nvfp4 = false, tiny = false;
     for (const auto &[site, types] : usualTypes(source, options)) {
+        const LayerPlan &plan = source.planFor(*site);
+        tiny = tiny || (plan.quantize && plan.formats.weight.name == "block_fp");
         mxfp4 = mxfp4 || types.weight.type == GgmlType::MXFP4;
         nvfp4 = nvfp4 || types.weight.type == GgmlType::NVFP4;
     }
+    if (tiny)
+        notes.remarks.push_back(fmt::format("The format block_fp leaves values up to 1e-8 as they are, for which no GGUF block "
+                                            "has room: they are "
+                                            "stored as 0, and `{}` says what that changes.",
+                                            tableFile));
     if (mxfp4)
         notes.remarks.push_back("Tensors of type MXFP4 need a llama.cpp of August 2025 or later.");
     if (nvfp4)
