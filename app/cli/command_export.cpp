@@ -112,11 +112,10 @@ int exportProject(Session &session, ExportCommand command)
         session.console().note(fmt::format("{}: {}", project->folder(), note));
     const auto model = engine.loadFor(*project, session.context());
     const QuantizationRecipe recipe = chosenRecipe(session, *project, *model, command.recipe);
+    // Errors among them end exportModel() with the first.
     for (const ExportProblem &problem : engine.forecastExport(*model, *project, recipe, command.request, command.calibration).problems)
-        session.console().note(fmt::format("{}: {}: {}", problem.severity == ExportProblem::Severity::Error ? "Error" : "Note", problem.place, problem.message));
-    DecomposeOptions decompose;
-    decompose.calibration = command.calibration;
-    engine.decompose(*model, *project, recipe, decompose, session.context());
+        if (problem.severity == ExportProblem::Severity::Warning)
+            session.console().note(fmt::format("Note: {}: {}", problem.place, problem.message));
     const auto result = engine.exportModel(*model, *project, recipe, command.request, session.context(), command.calibration);
 
     TextTable table({{"file", TextTable::Align::Left}, {"size"}});

@@ -154,11 +154,14 @@ public:
     std::shared_ptr<const LayerTable> layerTable(const LoadedModel &model, const Project &project, const QuantizationRecipe &recipe,
                                                  const std::string &calibration = {}) const;
 
+    // The view of model, recipe and project that targets read. Refers to all three.
+    std::unique_ptr<const ExportSource> exportSource(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                                                     const std::string &calibration = {}) const;
     // What an export would say and take, before anything is computed. Throws Error(Argument) on an unknown target or option.
     ExportForecast forecastExport(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe, const ExportRequest &request,
                                   const std::string &calibration = {}) const;
-    // Writes the quantized, corrected model for other programs (exporters() lists the targets). Every layer the recipe corrects must have
-    // been decomposed. `request.path` is whole afterwards or what it was before.
+    // Writes the quantized, corrected model for other programs (exporters() lists the targets). Layers that the recipe corrects and that
+    // are not decomposed yet are decomposed first. `request.path` is whole afterwards or what it was before.
     std::shared_ptr<const ExportResult> exportModel(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
                                                     const ExportRequest &request, const TaskContext &context,
                                                     const std::string &calibration = {}) const;

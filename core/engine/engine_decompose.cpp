@@ -48,19 +48,6 @@ std::shared_ptr<const SiteStats> loadStatistics(Project &project, const std::str
 
 }  // namespace
 
-void requireDecomposed(Project &project, const LoadedModel &model, const ModelPlan &plan, const std::string &calibration,
-                       const TaskContext &context)
-{
-    for (const auto &[name, layer] : plan.layers) {
-        context.checkStop();
-        if (isCorrected(layer)
-            && !project.hasWholeDecomposition(
-                decompositionKey(model, requireSite(model, name), layer.formats.weight, layer.scaling, calibration), layer.rank))
-            throw Error(ErrorCode::NotFound, project.folder(), fmt::format("layer '{}'", name),
-                        fmt::format("has not been decomposed under '{}' up to rank {} yet", toString(layer.scaling), layer.rank));
-    }
-}
-
 std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
                                                          const DecomposeOptions &options, const TaskContext &context) const
 {

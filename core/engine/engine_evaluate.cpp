@@ -141,7 +141,14 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
     const std::string calibration = chooseCalibration(project, model, options.calibration);
     requireUsable(check(recipe, model, &project, calibration), recipe.name);
     const ModelPlan plan = recipe.planFor(transformer.linearSites());
-    requireDecomposed(project, model, plan, calibration, context);
+    for (const auto &[name, layer] : plan.layers) {
+        context.checkStop();
+        if (isCorrected(layer)
+            && !project.hasWholeDecomposition(
+                decompositionKey(model, requireSite(model, name), layer.formats.weight, layer.scaling, calibration), layer.rank))
+            throw Error(ErrorCode::NotFound, project.folder(), fmt::format("layer '{}'", name),
+                        fmt::format("has not been decomposed under '{}' up to rank {} yet", toString(layer.scaling), layer.rank));
+    }
     estimateEvaluation(model, &recipe, windows, options).require("evaluation");
 
     PerplexityOptions perplexity = options.perplexity;

@@ -97,11 +97,17 @@ private:
 
 }  // namespace
 
+std::unique_ptr<const ExportSource> Engine::exportSource(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                                                         const std::string &calibration) const
+{
+    requireSameCheckpoint(project, model);
+    return std::make_unique<const ProjectExport>(*this, model, project, recipe, chooseCalibration(project, model, calibration));
+}
+
 ExportForecast Engine::forecastExport(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe, const ExportRequest &request,
                                       const std::string &calibration) const
 {
-    requireSameCheckpoint(project, model);
-    return lqer::forecastExport(ProjectExport(*this, model, project, recipe, chooseCalibration(project, model, calibration)), request);
+    return lqer::forecastExport(*exportSource(model, project, recipe, calibration), request);
 }
 
 std::shared_ptr<const ExportResult> Engine::exportModel(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
@@ -111,9 +117,13 @@ std::shared_ptr<const ExportResult> Engine::exportModel(const LoadedModel &model
     const std::string statistics = chooseCalibration(project, model, calibration);
     requireUsable(check(recipe, model, &project, statistics), recipe.name);
     const ProjectExport source(*this, model, project, recipe, statistics);
-    requireDecomposed(project, model, source.plan(), statistics, context);
-    return std::make_shared<const ExportResult>(
-        runExport(findExporter(request.target), source, request, {project.folder()}, context));
+    const Exporter &exporter = findExporter(request.target);
+    const std::vector<std::string> untouchable{project.folder()};
+    requireExportable(exporter, source, request, untouchable);
+    DecomposeOptions options;
+    options.calibration = statistics;
+    decompose(model, project, recipe, options, context);
+    return std::make_shared<const ExportResult>(runExport(exporter, source, request, untouchable, context));
 }
 
 }  // namespace lqer

@@ -31,10 +31,6 @@ DecompositionKey decompositionKey(const LoadedModel &model, const LinearSite &si
 // The site, or Error(NotFound) with the nearest name.
 const LinearSite &requireSite(const LoadedModel &model, const std::string &layer);
 
-// Throws Error(NotFound) naming the first layer that the plan corrects and that is not decomposed up to its rank.
-void requireDecomposed(Project &project, const LoadedModel &model, const ModelPlan &plan, const std::string &calibration,
-                       const TaskContext &context);
-
 // A report of the project that has measured all of this already, or null.
 std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
                                                          const std::string &calibration, const TokenWindows &windows,

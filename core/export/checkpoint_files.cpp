@@ -2,7 +2,6 @@
 #include "core/export/checkpoint_files.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -12,7 +11,6 @@
 #include "core/base/error.h"
 #include "core/model/architectures/architecture.h"
 #include "core/quant/formats/list.h"
-#include "core/tensor/half.h"
 
 namespace lqer {
 
@@ -191,22 +189,26 @@ std::string torchName(DType dtype)
     return dtype == DType::BF16 ? "bfloat16" : dtype == DType::F16 ? "float16" : "float32";
 }
 
-Tensor floatTensor(const std::string &name, DType dtype, Shape shape, std::span<const float> values)
+Tensor floatTensor(const std::string &name, DType dtype, Shape shape, std::span<const float> values, bool exact)
 {
-    // Beyond this a value rounds to infinity.
-    const float most = dtype == DType::F16 ? 65519.996F : dtype == DType::BF16 ? 3.3961775e38F : INFINITY;
-    for (std::size_t i = 0; i < values.size(); ++i)
-        if (!(std::fabs(values[i]) <= most) || std::isinf(values[i]))
-            throw Error(ErrorCode::Numeric, "", fmt::format("tensor '{}'", name),
-                        fmt::format("value {} at index {} does not fit {}", values[i], i, toString(dtype)));
-    return Tensor::fromValues(dtype, std::move(shape), values);
+    const auto refuse = [&](std::size_t index, const char *why, const char *advice) {
+        throw Error(ErrorCode::Numeric, "", fmt::format("tensor '{}'", name),
+                    fmt::format("value {} at index {} {} {}{}", values[index], index, why, toString(dtype), advice));
+    };
+    Tensor tensor = Tensor::fromValues(dtype, std::move(shape), values);
+    std::vector<float> held(values.size());
+    tensor.copyTo(std::span(held));
+    std::size_t first = 0;
+    if (countNonFinite(held, &first) > 0)
+        refuse(first, "does not fit", "");
+    if (const auto [stored, wanted] = std::ranges::mismatch(held, values); exact && stored != held.end())
+        refuse(static_cast<std::size_t>(stored - held.begin()), "is not exact in", ": choose f32 as element type");
+    return tensor;
 }
 
-Tensor floatTensor(const std::string &name, DType dtype, const Matrix &values, bool transposed)
+Tensor floatTensor(const std::string &name, DType dtype, const Matrix &values, bool exact)
 {
-    if (transposed)
-        return floatTensor(name, dtype, Matrix(values.transpose()));
-    return floatTensor(name, dtype, {values.rows(), values.cols()}, {values.data(), static_cast<std::size_t>(values.size())});
+    return floatTensor(name, dtype, {values.rows(), values.cols()}, {values.data(), static_cast<std::size_t>(values.size())}, exact);
 }
 
 TensorGroup originalTensor(const ExportSource &source, const CheckpointEntry &entry, DType dtype)
@@ -288,6 +290,22 @@ std::uint64_t modelFilesBytes(const ExportSource &source)
 void verifyCheckpoint(const std::string &folder)
 {
     const Transformer opened(std::make_shared<const Checkpoint>(folder));
+}
+
+void verifyTensors(const std::string &folder, const std::vector<TensorGroup> &groups)
+{
+    const Checkpoint opened(folder);
+    std::size_t expected = 0;
+    for (const TensorGroup &group : groups) {
+        for (const TensorInfo &info : group.tensors) {
+            const TensorInfo *found = opened.find(info.name);
+            if (!found || found->dtype != info.dtype || found->shape != info.shape)
+                throw Error(ErrorCode::Format, folder, fmt::format("tensor '{}'", info.name), "does not read back as it was written");
+            ++expected;
+        }
+    }
+    if (opened.names().size() != expected)
+        throw Error(ErrorCode::Format, folder, "", fmt::format("holds {} tensors, {} were written", opened.names().size(), expected));
 }
 
 ExportOption shardSizeOption()

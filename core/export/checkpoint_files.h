@@ -37,10 +37,10 @@ DType floatType(const std::string &choice, const Transformer &model);
 // "bfloat16", "float16", "float32": as config.json says it.
 std::string torchName(DType dtype);
 
-// Values in `dtype`, rounded to nearest even. Throws Error(Numeric) naming the tensor where one is not finite or beyond the type's range.
-Tensor floatTensor(const std::string &name, DType dtype, Shape shape, std::span<const float> values);
-// The same of a matrix; transposed: stored the other way round, as GPT-2's Conv1D wants it.
-Tensor floatTensor(const std::string &name, DType dtype, const Matrix &values, bool transposed = false);
+// Values in `dtype`, rounded to nearest even. Throws Error(Numeric) naming the tensor where one is not finite or beyond the type's range
+// or, if `exact`, would be rounded at all.
+Tensor floatTensor(const std::string &name, DType dtype, Shape shape, std::span<const float> values, bool exact = false);
+Tensor floatTensor(const std::string &name, DType dtype, const Matrix &values, bool exact = false);
 
 // An entry that is no linear layer as a group of one, in `dtype`.
 TensorGroup originalTensor(const ExportSource &source, const CheckpointEntry &entry, DType dtype);
@@ -62,6 +62,9 @@ std::uint64_t modelFilesBytes(const ExportSource &source);
 // Opens a checkpoint with everything this program checks of one: every tensor there, of the right shape, readable type.
 // Throws Error.
 void verifyCheckpoint(const std::string &folder);
+
+// For checkpoints that this program does not run: every file's header is valid, and the tensors are those of the groups. Throws Error.
+void verifyTensors(const std::string &folder, const std::vector<TensorGroup> &groups);
 
 // Options of these targets.
 ExportOption shardSizeOption();

@@ -30,9 +30,25 @@ constexpr std::int64_t manifestVersion = 1;
 constexpr const char *cardName = "README.md";
 constexpr std::uint64_t cardBytes = 64 << 10;  // README.md and manifest together are smaller
 
+// Errors first; what holds for many places in the same words is said once.
 std::vector<ExportProblem> sortedProblems(const Exporter &exporter, const ExportSource &source, const ExportOptions &options)
 {
-    std::vector<ExportProblem> problems = exporter.check(source, options);
+    std::vector<ExportProblem> problems;
+    std::vector<std::size_t> others;
+    for (ExportProblem &problem : exporter.check(source, options)) {
+        const auto same = std::ranges::find_if(problems, [&](const ExportProblem &known) {
+            return known.message == problem.message && known.severity == problem.severity;
+        });
+        if (same == problems.end()) {
+            problems.push_back(std::move(problem));
+            others.push_back(0);
+        } else {
+            ++others[static_cast<std::size_t>(same - problems.begin())];
+        }
+    }
+    for (std::size_t i = 0; i < problems.size(); ++i)
+        if (others[i] > 0)
+            problems[i].place += fmt::format(" and {} more", others[i]);
     std::ranges::stable_partition(problems, [](const ExportProblem &problem) { return problem.severity == ExportProblem::Severity::Error; });
     return problems;
 }
@@ -55,22 +71,25 @@ void requireUntouched(const std::string &path, const std::vector<std::string> &u
     }
 }
 
-// What may be replaced: an earlier export, by its manifest, and for targets that are one file any regular file.
-void requireReplaceable(const Exporter &exporter, const std::string &path)
+// What may be replaced, if that is asked for: an earlier export, by its manifest, and for targets that are one file any regular file.
+void requireReplaceable(const Exporter &exporter, const ExportRequest &request)
 {
     std::error_code ignored;
-    const fs::file_status found = fs::status(path, ignored);
+    const auto refuse = [&](const std::string &message) { throw Error(ErrorCode::Conflict, request.path, {}, message); };
+    const fs::file_status found = fs::status(request.path, ignored);
     if (!fs::exists(found))
         return;
+    if (!request.overwrite)
+        refuse("is there already, and nothing is replaced unless that is asked for");
     if (!exporter.info.singleFile.empty()) {
         if (!fs::is_regular_file(found))
-            throw Error(ErrorCode::Conflict, path, {}, "is not a file, so it is not replaced by one");
+            refuse("is not a file, so it is not replaced by one");
         return;
     }
     if (!fs::is_directory(found))
-        throw Error(ErrorCode::Conflict, path, {}, "is not a folder, so it is not replaced by one");
-    if (!fs::exists(fs::path(path) / manifestName, ignored) && !fs::is_empty(path, ignored))
-        throw Error(ErrorCode::Conflict, path, {}, fmt::format("is no export of this program (it has no {}), so it is not replaced", manifestName));
+        refuse("is not a folder, so it is not replaced by one");
+    if (!fs::exists(fs::path(request.path) / manifestName, ignored) && !fs::is_empty(request.path, ignored))
+        refuse(fmt::format("is no export of this program (it has no {}), so it is not replaced", manifestName));
 }
 
 void requireRoom(const std::string &path, std::uint64_t bytes)
@@ -154,23 +173,27 @@ ExportForecast forecastExport(const ExportSource &source, const ExportRequest &r
     return forecast;
 }
 
+void requireExportable(const Exporter &exporter, const ExportSource &source, const ExportRequest &request,
+                       const std::vector<std::string> &untouchable)
+{
+    const ExportOptions options = withDefaults(exporter, request.options);
+    requireUsable(exporter.check(source, options), fmt::format("export to {}", exporter.info.name));
+    std::vector<std::string> kept = untouchable;
+    kept.push_back(source.checkpoint().folder());
+    requireUntouched(request.path, kept);
+    requireReplaceable(exporter, request);
+    requireRoom(request.path, exporter.bytes(source, options) + cardBytes);
+}
+
 ExportResult runExport(const Exporter &exporter, const ExportSource &source, const ExportRequest &request,
                        const std::vector<std::string> &untouchable, const TaskContext &context)
 {
     const Stopwatch watch;
+    requireExportable(exporter, source, request, untouchable);
     const ExportOptions options = withDefaults(exporter, request.options);
     ExportResult result;
     result.path = request.path;
     result.warnings = sortedProblems(exporter, source, options);
-    requireUsable(result.warnings, fmt::format("export to {}", exporter.info.name));
-
-    std::vector<std::string> kept = untouchable;
-    kept.push_back(source.checkpoint().folder());
-    requireUntouched(request.path, kept);
-    if (request.overwrite)
-        requireReplaceable(exporter, request.path);
-    requireRoom(request.path, exporter.bytes(source, options) + cardBytes);
-
     AtomicFolder room(request.path, request.overwrite ? AtomicFolder::Existing::Replace : AtomicFolder::Existing::Refuse);
     ExportFolder folder(room.folder());
     exporter.write(source, options, folder, context);

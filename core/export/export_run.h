@@ -31,6 +31,10 @@ struct ExportForecast {
 };
 ExportForecast forecastExport(const ExportSource &source, const ExportRequest &request);
 
+// Everything runExport() refuses before it writes: throws the same errors and changes nothing.
+void requireExportable(const Exporter &exporter, const ExportSource &source, const ExportRequest &request,
+                       const std::vector<std::string> &untouchable);
+
 // The whole way: checks, free disk, a folder beside `path`, the exporter's files, README.md (the model card), the manifest, every file
 // read back and held against what was written, the exporter's own strict reader, and the name at last. If it throws, or the process
 // dies, `path` is what it was before. Throws Error(Argument) with the first problem, Error(Conflict) if `path` is there or is one of

@@ -88,10 +88,12 @@ std::vector<ExportProblem> modelProblems(const ExportSource &source)
     std::vector<ExportProblem> problems;
     if (quantized == 0)
         problems.push_back(exportWarning("recipe", "quantizes no layer: the export is the original model"));
-    if (activations > 0 || attention)
+    if (activations > 0 || attention) {
+        const std::string layers = activations > 0 ? fmt::format("the inputs of {} layers", activations) : std::string();
         problems.push_back(exportWarning(
-            "recipe", fmt::format("also quantizes activations ({} layers{}): no weight file carries that, so engines compute them in their own precision "
-                                  "and measure slightly other figures", activations, attention ? " and attention" : "")));
+            "recipe", fmt::format("also quantizes {}{}{}: no weight file carries that, so engines compute it in their own precision and measure slightly other figures",
+                                  layers, activations > 0 && attention ? " and " : "", attention ? "attention" : "")));
+    }
     return problems;
 }
 

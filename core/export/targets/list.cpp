@@ -7,7 +7,11 @@ const std::vector<Exporter> &exporters()
 {
     static const std::vector<Exporter> list = {
         mergedExporter(),
+        peftExporter(),
         ggufExporter(),
+        compressedTensorsExporter(),
+        gptqExporter(),
+        dictionaryExporter(),
     };
     return list;
 }

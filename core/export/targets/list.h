@@ -7,6 +7,10 @@
 namespace lqer {
 
 Exporter mergedExporter();
+Exporter peftExporter();
 Exporter ggufExporter();
+Exporter compressedTensorsExporter();
+Exporter gptqExporter();
+Exporter dictionaryExporter();
 
 }  // namespace lqer

@@ -2,51 +2,22 @@
 // W_q + A B in one dense weight, in Hugging Face's layout.
 #include <fmt/format.h>
 
-#include "core/export/checkpoint_files.h"
+#include "core/export/dense_checkpoint.h"
 #include "core/export/targets/list.h"
-#include "core/linalg/gemm.h"
 #include "core/quant/formats/list.h"
 
 namespace lqer {
 
 namespace {
 
-Tensor mergedWeight(const ExportSource &source, const LinearSite &site, DType dtype, const TaskContext &context)
+DType chosenType(const ExportSource &source, const ExportOptions &options)
 {
-    ExportLayer layer = source.layer(site, {.quantized = true, .correction = true}, context);
-    if (layer.correction.rank() > 0) {
-        // (A B)^T in double, rounded once: as near as float32 comes to what the two products give.
-        const MatrixF64 product = (layer.correction.a.cast<double>() * layer.correction.b.cast<double>()).transpose();
-        layer.quantized = (layer.quantized.cast<double>() + product).cast<float>();
-    }
-    return floatTensor(weightName(site), dtype, layer.quantized, site.storedTransposed);
+    return floatType(optionText(options, "dtype"), source.model());
 }
 
 std::vector<TensorGroup> groups(const ExportSource &source, const ExportOptions &options)
 {
-    const DType dtype = floatType(optionText(options, "dtype"), source.model());
-    std::vector<TensorGroup> groups;
-    for (const CheckpointEntry &entry : checkpointEntries(source.model())) {
-        if (!entry.site) {
-            groups.push_back(originalTensor(source, entry, dtype));
-            continue;
-        }
-        const LinearSite &site = *entry.site;
-        const Shape shape = site.storedTransposed ? Shape{site.in, site.out} : Shape{site.out, site.in};
-        groups.push_back({{{.name = weightName(site), .dtype = dtype, .shape = shape}}, [&source, &site, dtype](const TaskContext &context) {
-                              std::vector<Tensor> made;
-                              made.push_back(mergedWeight(source, site, dtype, context));
-                              return made;
-                          }});
-        if (site.hasBias)
-            groups.push_back({{{.name = biasName(site), .dtype = dtype, .shape = {site.out}}}, [&source, &site, dtype](const TaskContext &context) {
-                                  const Vector bias = source.layer(site, {.bias = true}, context).bias;
-                                  std::vector<Tensor> made;
-                                  made.push_back(floatTensor(biasName(site), dtype, {site.out}, {bias.data(), static_cast<std::size_t>(bias.size())}));
-                                  return made;
-                              }});
-    }
-    return groups;
+    return denseCheckpoint(source, DenseWeights::Merged, chosenType(source, options), false);
 }
 
 std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions &)
@@ -61,7 +32,7 @@ std::uint64_t bytes(const ExportSource &source, const ExportOptions &options)
 
 CardNotes card(const ExportSource &source, const ExportOptions &options)
 {
-    const std::string dtype = torchName(floatType(optionText(options, "dtype"), source.model()));
+    const std::string dtype = torchName(chosenType(source, options));
     CardNotes notes;
     notes.contents = {"`config.json`, tokenizer files: as in the base model",
                       fmt::format("`*.safetensors`: every weight W_q + A B, merged, in {}", dtype)};
@@ -83,7 +54,7 @@ CardNotes card(const ExportSource &source, const ExportOptions &options)
 
 void write(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context)
 {
-    writeModelFiles(source, folder, "", floatType(optionText(options, "dtype"), source.model()));
+    writeModelFiles(source, folder, "", chosenType(source, options));
     writeCheckpoint(folder, "", groups(source, options), shardBytes(options), context);
 }
 

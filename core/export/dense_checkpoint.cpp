@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/export/dense_checkpoint.h"
+
+#include "core/export/exact_type.h"
+
+namespace lqer {
+
+namespace {
+
+std::span<const float> flat(const Vector &values)
+{
+    return {values.data(), static_cast<std::size_t>(values.size())};
+}
+
+Matrix denseWeight(const ExportSource &source, const LinearSite &site, DenseWeights weights, const TaskContext &context)
+{
+    ExportLayer layer = source.layer(site, {.quantized = true, .correction = weights == DenseWeights::Merged}, context);
+    if (layer.correction.rank() > 0) {
+        // (A B)^T in double, and one rounding: as near as one weight comes to what the two products give.
+        const MatrixF64 product = (layer.correction.a.cast<double>() * layer.correction.b.cast<double>()).transpose();
+        layer.quantized = (layer.quantized.cast<double>() + product).cast<float>();
+    }
+    return std::move(layer.quantized);
+}
+
+}  // namespace
+
+Tensor biasTensor(const ExportSource &source, const LinearSite &site, DType dtype, bool exact, const TaskContext &context)
+{
+    const Vector bias = source.layer(site, {.bias = true}, context).bias;
+    return floatTensor(biasName(site), dtype, {site.out}, flat(bias), exact);
+}
+
+TensorGroup denseLayer(const ExportSource &source, const LinearSite &site, DenseWeights weights, DType dtype, bool exact)
+{
+    TensorGroup group;
+    group.tensors.push_back({.name = weightName(site), .dtype = dtype, .shape = site.storedTransposed ? Shape{site.in, site.out} : Shape{site.out, site.in}});
+    if (site.hasBias)
+        group.tensors.push_back({.name = biasName(site), .dtype = dtype, .shape = {site.out}});
+    group.make = [&source, &site, weights, dtype, exact](const TaskContext &context) {
+        Matrix weight = denseWeight(source, site, weights, context);
+        if (site.storedTransposed)
+            weight = Matrix(weight.transpose());
+        std::vector<Tensor> made;
+        made.push_back(floatTensor(weightName(site), dtype, weight, exact));
+        if (site.hasBias)
+            made.push_back(biasTensor(source, site, dtype, exact, context));
+        return made;
+    };
+    return group;
+}
+
+std::vector<TensorGroup> denseCheckpoint(const ExportSource &source, DenseWeights weights, DType dtype, bool exact)
+{
+    std::vector<TensorGroup> groups;
+    for (const CheckpointEntry &entry : checkpointEntries(source.model()))
+        groups.push_back(entry.site ? denseLayer(source, *entry.site, weights, dtype, exact) : originalTensor(source, entry, dtype));
+    return groups;
+}
+
+DType exactType(const ExportSource &source)
+{
+    std::optional<DType> type;
+    const auto hold = [&type](DType needed) { type = type ? commonType(*type, needed) : needed; };
+    for (const CheckpointEntry &entry : checkpointEntries(source.model())) {
+        const auto stored = [&](const std::string &name) {
+            const DType dtype = source.checkpoint().find(name)->dtype;
+            return dtype == DType::F64 ? DType::F32 : dtype;
+        };
+        if (!entry.site) {
+            if (entry.isParameter)
+                hold(stored(entry.stored));
+            continue;
+        }
+        const LayerPlan &plan = source.planFor(*entry.site);
+        const auto held = [&](const FormatSpec &format, const std::string &name) { hold(plan.quantize ? exactType(format, stored(name)) : stored(name)); };
+        held(plan.formats.weight, entry.site->weightTensor);
+        if (entry.site->hasBias)
+            held(plan.formats.bias, entry.site->biasTensor);
+    }
+    return type.value_or(DType::F32);
+}
+
+}  // namespace lqer
