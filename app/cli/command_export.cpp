@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "app/cli/model_options.h"
+#include "app/cli/parameter_text.h"
 #include "app/cli/recipe_options.h"
 #include "app/cli/text_table.h"
 #include "core/base/error.h"
@@ -33,16 +34,6 @@ std::string optionFlag(const std::string &name)
     std::string flag = "--" + name;
     std::ranges::replace(flag, '_', '-');
     return flag;
-}
-
-// Values an option may have, for help.
-std::string valuesText(const ExportOption &option)
-{
-    switch (option.kind) {
-    case FormatParameterKind::Boolean: return "true, false";
-    case FormatParameterKind::Choice: return fmt::format("{}", fmt::join(option.choices, ", "));
-    default: return fmt::format("{} to {}", option.least, option.most);
-    }
 }
 
 int listTargets(Session &session)
@@ -153,21 +144,27 @@ void addExportCommand(CLI::App &app, Invocation &invocation)
     command->add_option("--calibration", options->calibration, "Key of the statistics to use (default: the latest)")->type_name("KEY");
     command->add_flag("--overwrite", options->request.overwrite, "Replace an earlier export at DIR (nothing else is ever replaced)");
     CLI::Option *list = command->add_flag("--list", options->list, "The targets with their options");
-    // Every option of every target once; which target takes it is part of its help.
+    // Every option of every target once, with the choices it has in any of them; its help says which targets take it.
     std::vector<std::string> added;
     for (const Exporter &exporter : exporters()) {
         for (const ExportOption &option : exporter.info.options) {
             if (std::ranges::find(added, option.name) != added.end())
                 continue;
             added.push_back(option.name);
-            std::vector<std::string> targets;
-            for (const Exporter &other : exporters())
-                if (std::ranges::find(other.info.options, option.name, &ExportOption::name) != other.info.options.end())
-                    targets.push_back(other.info.name);
+            std::vector<std::string> targets, choices;
+            for (const Exporter &other : exporters()) {
+                const auto same = std::ranges::find(other.info.options, option.name, &ExportOption::name);
+                if (same == other.info.options.end())
+                    continue;
+                targets.push_back(other.info.name);
+                std::ranges::copy_if(same->choices, std::back_inserter(choices), [&](const std::string &choice) {
+                    return std::ranges::find(choices, choice) == choices.end();
+                });
+            }
             command->add_option_function<std::string>(
                        optionFlag(option.name), [options, name = option.name](const std::string &text) { options->options[name] = text; },
                        fmt::format("{} ({})", option.meaning, fmt::join(targets, ", ")))
-                ->type_name(option.kind == FormatParameterKind::Choice ? fmt::format("{}", fmt::join(option.choices, "|")) : "VALUE")
+                ->type_name(choices.empty() ? "VALUE" : fmt::format("{}", fmt::join(choices, "|")))
                 ->group("Options of targets");
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
+#include "app/cli/parameter_text.h"
 #include "app/cli/session.h"
 #include "app/cli/text_table.h"
 #include "core/base/error.h"
@@ -21,18 +21,6 @@ const Shape exampleShape = {4096, 4096};  // bits per weight are stated for a we
 double exampleBits(const FormatSpec &spec)
 {
     return makeQuantizer(spec)->bitsPerElement(exampleShape);
-}
-
-std::string valuesText(const FormatParameter &parameter)
-{
-    switch (parameter.kind) {
-    case FormatParameterKind::Boolean: return "true, false";
-    case FormatParameterKind::Choice: return fmt::format("{}", fmt::join(parameter.choices, ", "));
-    case FormatParameterKind::Extents: return fmt::format("extents like 1x16, each {} to {}", parameter.least, parameter.most);
-    case FormatParameterKind::Integer:
-    case FormatParameterKind::Real: break;
-    }
-    return fmt::format("{} to {}{}", parameter.least, parameter.most, parameter.optional ? ", or none" : "");
 }
 
 Json formatJson(const FormatInfo &info)

@@ -75,7 +75,7 @@ Json targetModules(const ExportSource &source)
     return targets;
 }
 
-Json adapterConfig(const ExportSource &source, const std::string &base)
+Json adapterConfig(const ExportSource &source)
 {
     const Index largest = source.largestRank();
     // Keys are module names as they are: their dots match any character, which no other module's name uses, and older versions of PEFT
@@ -87,7 +87,7 @@ Json adapterConfig(const ExportSource &source, const std::string &base)
             ranks.set(site->name, source.planFor(*site).rank);
         transposed = transposed || site->storedTransposed;
     }
-    return Json::object().set("peft_type", "LORA").set("task_type", "CAUSAL_LM").set("base_model_name_or_path", base).set("inference_mode", true)
+    return Json::object().set("peft_type", "LORA").set("task_type", "CAUSAL_LM").set("base_model_name_or_path", "../base").set("inference_mode", true)
         .set("r", largest).set("lora_alpha", largest).set("lora_dropout", 0.0).set("bias", "none").set("fan_in_fan_out", transposed)
         .set("use_rslora", false).set("use_dora", false).set("modules_to_save", Json()).set("init_lora_weights", true)
         .set("layers_to_transform", Json()).set("layers_pattern", Json()).set("target_modules", targetModules(source))
@@ -112,6 +112,12 @@ void balance(LowRankCorrection &correction)
         correction.a.col(i) *= std::ldexp(1.0F, shift);
         correction.b.row(i) *= std::ldexp(1.0F, -shift);
     }
+}
+
+// Whether vLLM and SGLang load adapters for this family.
+bool isServedWithAdapters(const ExportSource &source)
+{
+    return source.model().config().family != "gpt2" && vllmMaxRank(source.largestRank()) > 0;
 }
 
 }  // namespace
@@ -152,7 +158,7 @@ std::uint64_t adapterBytes(const ExportSource &source, const ExportOptions &opti
     return bytes;
 }
 
-void writeAdapter(const ExportSource &source, const ExportOptions &options, const std::string &base, ExportFolder &folder, const TaskContext &context)
+void writeAdapter(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context)
 {
     const std::vector<const LinearSite *> sites = correctedSites(source);
     if (sites.empty())
@@ -166,7 +172,7 @@ void writeAdapter(const ExportSource &source, const ExportOptions &options, cons
         tensors.push_back({.name = factorName(*site, "B"), .dtype = dtype, .shape = {site->out, rank}});
     }
     context.beginStage("writing the adapter", sites.size());
-    folder.writeJson(std::string(adapterFolder) + configName, adapterConfig(source, base));
+    folder.writeJson(std::string(adapterFolder) + configName, adapterConfig(source));
     SafetensorsWriter writer(folder.at(std::string(adapterFolder) + weightsName), std::move(tensors), {{"format", "pt"}});
     for (const LinearSite *site : sites) {
         context.checkStop();
@@ -215,34 +221,29 @@ Index vllmMaxRank(Index rank)
     return found == std::end(vllmRanks) ? 0 : *found;
 }
 
-bool isServedWithAdapters(const ExportSource &source)
-{
-    return source.model().config().family != "gpt2" && vllmMaxRank(source.largestRank()) > 0;
-}
-
 std::string adapterContents(const ExportSource &source, const ExportOptions &options)
 {
     return fmt::format("`adapter/`: A and B of {} layers as a LoRA adapter (PEFT), ranks up to {}, scaling 1, in {}", correctedSites(source).size(),
                        source.largestRank(), torchName(factorType(source, options)));
 }
 
-std::vector<LaunchNote> adapterLaunch(const ExportSource &source, const std::string &base, bool withPeft)
+std::vector<LaunchNote> adapterLaunch(const ExportSource &source)
 {
-    const std::string path = base.empty() ? "{}" : "{}/" + base;
-    std::vector<LaunchNote> notes;
     if (source.largestRank() == 0)
-        return {{"transformers", "python", fmt::format("from transformers import AutoModelForCausalLM\nmodel = AutoModelForCausalLM.from_pretrained(\"{}\", torch_dtype=\"auto\")", path)},
-                {"vLLM", "sh", fmt::format("vllm serve {}", path)}};
-    if (withPeft)
-        notes.push_back({"transformers + peft", "python",
-                         fmt::format("from transformers import AutoModelForCausalLM, AutoTokenizer\nfrom peft import PeftModel\n"
-                                     "model = PeftModel.from_pretrained(\n    AutoModelForCausalLM.from_pretrained(\"{0}\", torch_dtype=\"auto\"), \"{{}}/adapter\")\n"
-                                     "tokenizer = AutoTokenizer.from_pretrained(\"{0}\")", path)});
+        return {{"transformers", "python",
+                 "from transformers import AutoModelForCausalLM\nmodel = AutoModelForCausalLM.from_pretrained(\"{}/base\", torch_dtype=\"auto\")"},
+                {"vLLM", "sh", "vllm serve {}/base"}};
+    std::vector<LaunchNote> notes{{"transformers + peft", "python",
+                                   "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+                                   "from peft import PeftModel\n"
+                                   "base = AutoModelForCausalLM.from_pretrained(\"{}/base\", torch_dtype=\"auto\")\n"
+                                   "model = PeftModel.from_pretrained(base, \"{}/adapter\")\n"
+                                   "tokenizer = AutoTokenizer.from_pretrained(\"{}/base\")"}};
     if (isServedWithAdapters(source)) {
         notes.push_back({"vLLM (name the model `corrected` in requests)", "sh",
-                         fmt::format("vllm serve {} --enable-lora --max-lora-rank {} --lora-modules corrected={{}}/adapter", path, vllmMaxRank(source.largestRank()))});
+                         fmt::format("vllm serve {{}}/base --enable-lora --max-lora-rank {} --lora-modules corrected={{}}/adapter", vllmMaxRank(source.largestRank()))});
         notes.push_back({"SGLang (name the adapter `corrected` in requests)", "sh",
-                         fmt::format("python -m sglang.launch_server --model-path {} --lora-paths corrected={{}}/adapter", path)});
+                         "python -m sglang.launch_server --model-path {}/base --lora-paths corrected={}/adapter"});
     }
     return notes;
 }

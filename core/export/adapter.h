@@ -11,7 +11,8 @@
 // every layer, so scaling is 1. Sources: peft, tuners/lora and utils/other.py (get_pattern_key); exports.md C1.
 namespace lqer {
 
-// Where targets that have one keep it: apart from the base, because engines look for weights in the folder they are given.
+// Base and adapter lie apart, because engines look for weights in the folder they are given.
+inline constexpr const char *baseFolder = "base/";
 inline constexpr const char *adapterFolder = "adapter/";
 
 // The element type of the factors: "exact" is the narrowest that holds the recipe's formats of A and B.
@@ -19,19 +20,16 @@ ExportOption adapterTypeOption();
 // What may be wrong with the adapter: no corrections at all, ranks that engines do not take, factors that get rounded.
 std::vector<ExportProblem> adapterProblems(const ExportSource &source, const ExportOptions &options);
 std::uint64_t adapterBytes(const ExportSource &source, const ExportOptions &options);
-// Writes adapter/... base: the base model's folder as adapter_config.json names it ("../base"). One layer is in memory at a time. Does
-// nothing if the recipe corrects no layer. Begins a progress stage.
-void writeAdapter(const ExportSource &source, const ExportOptions &options, const std::string &base, ExportFolder &folder, const TaskContext &context);
+// Writes adapter/, one layer in memory at a time; nothing if the recipe corrects no layer. Begins a progress stage.
+void writeAdapter(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context);
 // Reads the configuration as PEFT does and holds it against the tensors: every corrected layer found, by exactly one rank. Throws Error.
 void verifyAdapter(const ExportSource &source, const std::string &folder);
 
 // The least --max-lora-rank vLLM offers that is not below `rank`; 0 if there is none.
 Index vllmMaxRank(Index rank);
-// Whether vLLM loads adapters for this family.
-bool isServedWithAdapters(const ExportSource &source);
-// What the cards of all targets with an adapter say about it; base: "base" or "".
+// What the cards of all targets with base/ and adapter/ say about them.
 std::string adapterContents(const ExportSource &source, const ExportOptions &options);
-std::vector<LaunchNote> adapterLaunch(const ExportSource &source, const std::string &base, bool withPeft);
+std::vector<LaunchNote> adapterLaunch(const ExportSource &source);
 extern const char *const bareBaseRemark;
 
 }  // namespace lqer

@@ -48,7 +48,7 @@ std::vector<ExportProblem> sortedProblems(const Exporter &exporter, const Export
     }
     for (std::size_t i = 0; i < problems.size(); ++i)
         if (others[i] > 0)
-            problems[i].place += fmt::format(" and {} more", others[i]);
+            problems[i].place += fmt::format(" and {} other{}", others[i], others[i] > 1 ? "s" : "");
     std::ranges::stable_partition(problems, [](const ExportProblem &problem) { return problem.severity == ExportProblem::Severity::Error; });
     return problems;
 }
@@ -177,7 +177,7 @@ void requireExportable(const Exporter &exporter, const ExportSource &source, con
                        const std::vector<std::string> &untouchable)
 {
     const ExportOptions options = withDefaults(exporter, request.options);
-    requireUsable(exporter.check(source, options), fmt::format("export to {}", exporter.info.name));
+    requireUsable(sortedProblems(exporter, source, options), fmt::format("export to {}", exporter.info.name));
     std::vector<std::string> kept = untouchable;
     kept.push_back(source.checkpoint().folder());
     requireUntouched(request.path, kept);

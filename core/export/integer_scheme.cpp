@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/export/integer_scheme.h"
 
-#include <map>
-#include <set>
-
 #include <fmt/format.h>
 
-#include "core/export/checkpoint_files.h"
-#include "core/export/exact_type.h"
 #include "core/quant/bit_packing.h"
 #include "core/quant/formats/list.h"
 
@@ -63,57 +58,6 @@ std::vector<std::uint32_t> zeroPoints(const QuantizedWeight &weight, const Integ
     if (scheme.affine)
         unpackCodes(weight.offsets, scheme.bits, 0, zeros);
     return zeros;
-}
-
-std::vector<ExportProblem> fusedLayerProblems(const ExportSource &source)
-{
-    std::map<std::pair<std::int64_t, std::string>, std::vector<const LinearSite *>> fused;
-    for (const LinearSite &site : source.model().linearSites()) {
-        if (site.role == LinearRole::Query || site.role == LinearRole::Key || site.role == LinearRole::Value)
-            fused[{site.layer, "q, k and v"}].push_back(&site);
-        else if (site.role == LinearRole::Gate || site.role == LinearRole::Up)
-            fused[{site.layer, "gate and up"}].push_back(&site);
-    }
-    const auto formatOf = [&](const LinearSite &site) {
-        const LayerPlan &plan = source.planFor(site);
-        return plan.quantize ? shortName(plan.formats.weight) : std::string("not quantized");
-    };
-    std::vector<ExportProblem> problems;
-    for (const auto &[key, sites] : fused)
-        for (const LinearSite *site : sites)
-            if (formatOf(*site) != formatOf(*sites.front()))
-                problems.push_back(exportError(layerPlace(*site), fmt::format("is {}, {} is {}: vLLM runs {} of a block as one layer of one format (engine=transformers leaves this out)",
-                                                                              formatOf(*site), sites.front()->name, formatOf(*sites.front()), key.second)));
-    return problems;
-}
-
-ExportOption engineOption()
-{
-    return choiceParameter("engine", {"vllm", "transformers"}, "Whose rules the formats are held to: vLLM fuses layers and has fewer kernels.");
-}
-
-bool isForVllm(const ExportOptions &options)
-{
-    return optionText(options, "engine") == "vllm";
-}
-
-ExportOption restTypeOption()
-{
-    return choiceParameter("dtype", {"scales", "bf16", "f16", "f32"},
-                           "Element type of everything that is not packed, in which engines compute; scales: that of the scales.");
-}
-
-std::vector<ExportProblem> restTypeProblems(const ExportSource &source, DType dtype)
-{
-    std::set<DType> rounded;
-    for (const CheckpointEntry &entry : checkpointEntries(source.model()))
-        if (const TensorInfo *info = entry.site || !entry.isParameter ? nullptr : source.checkpoint().find(entry.stored);
-            info && commonType(info->dtype, dtype) != dtype)
-            rounded.insert(info->dtype);
-    std::vector<ExportProblem> problems;
-    for (const DType stored : rounded)
-        problems.push_back(exportWarning("option 'dtype'", fmt::format("embeddings, norms and head are rounded from {} to {}", toString(stored), toString(dtype))));
-    return problems;
 }
 
 }  // namespace lqer

@@ -30,16 +30,4 @@ std::vector<std::uint32_t> expandedCodes(const QuantizedWeight &weight, int bits
 // Zero point of every group as a code, row-major (out, groups).
 std::vector<std::uint32_t> zeroPoints(const QuantizedWeight &weight, const IntegerScheme &scheme, std::int64_t count);
 
-// Errors where vLLM would run layers of different formats as one: q, k, v; gate, up. Formats of layers, not of their corrections.
-std::vector<ExportProblem> fusedLayerProblems(const ExportSource &source);
-
-// "vllm" or "transformers": which engine's rules an export is held to.
-ExportOption engineOption();
-bool isForVllm(const ExportOptions &options);
-
-// Element type of everything that is not packed. "scales": the type of the packed layers' scales, because engines compute in one type.
-ExportOption restTypeOption();
-// Warns where that rounds what the original stores.
-std::vector<ExportProblem> restTypeProblems(const ExportSource &source, DType dtype);
-
 }  // namespace lqer

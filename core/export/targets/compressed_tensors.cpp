@@ -5,17 +5,17 @@
 //     (out, groups); affine: weight_zero_point int32 (out * bits / 32, groups), packed along the outputs; weight_shape int64 (2).
 //   mxfp4: weight_packed uint8 (out, in / 2), the even element in the low half; weight_scale uint8 (out, in / 32), E8M0.
 //   nvfp4: weight_packed likewise, weight_scale F8_E4M3 (out, in / 16), weight_global_scale float32 (1): the reciprocal of the tensor's scale.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
+#include <iterator>
 
 #include <fmt/format.h>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
-#include "core/export/adapter.h"
-#include "core/export/dense_checkpoint.h"
 #include "core/export/integer_scheme.h"
+#include "core/export/packed_checkpoint.h"
 #include "core/export/targets/list.h"
 #include "core/quant/bit_packing.h"
 #include "core/quant/formats/list.h"
@@ -23,8 +23,6 @@
 namespace lqer {
 
 namespace {
-
-constexpr const char *baseFolder = "base/";
 
 // How one layer is packed.
 struct PackedScheme {
@@ -75,15 +73,14 @@ std::optional<PackedScheme> packedScheme(const LayerPlan &plan, std::string *rea
     return scheme;
 }
 
+// The type of the first packed integers' scales; formats with scales of their own go with bfloat16.
 DType restType(const ExportSource &source, const ExportOptions &options)
 {
-    if (optionText(options, "dtype") != "scales")
-        return floatType(optionText(options, "dtype"), source.model());
     for (const LinearSite &site : source.model().linearSites())
         if (const LayerPlan &plan = source.planFor(site); plan.quantize)
             if (const auto scheme = packedScheme(plan); scheme && scheme->kind == PackedScheme::Kind::Integer)
-                return scheme->integer.scaleType;
-    return DType::BF16;
+                return lqer::restType(source, options, scheme->integer.scaleType);
+    return lqer::restType(source, options, DType::BF16);
 }
 
 std::string packingProblem(const PackedScheme &scheme, const LinearSite &site)
@@ -163,31 +160,10 @@ std::vector<Tensor> packed(const PackedScheme &scheme, const LinearSite &site, c
 
 std::vector<TensorGroup> groups(const ExportSource &source, const ExportOptions &options)
 {
-    const DType dtype = restType(source, options);
-    std::vector<TensorGroup> groups;
-    for (const CheckpointEntry &entry : checkpointEntries(source.model())) {
-        if (!entry.site) {
-            groups.push_back(originalTensor(source, entry, dtype));
-            continue;
-        }
-        const LinearSite &site = *entry.site;
-        if (!source.planFor(site).quantize) {
-            groups.push_back(denseLayer(source, site, DenseWeights::Quantized, dtype, false));
-            continue;
-        }
-        const PackedScheme scheme = packedScheme(source.planFor(site)).value();
-        TensorGroup group{packedTensors(scheme, site), {}};
-        if (site.hasBias)
-            group.tensors.push_back({.name = biasName(site), .dtype = dtype, .shape = {site.out}});
-        group.make = [&source, &site, scheme, dtype](const TaskContext &context) {
-            std::vector<Tensor> made = packed(scheme, site, source.layer(site, {.encoded = true}, context).encoded.value());
-            if (site.hasBias)
-                made.push_back(biasTensor(source, site, dtype, false, context));
-            return made;
-        };
-        groups.push_back(std::move(group));
-    }
-    return groups;
+    const auto schemeOf = [&source](const LinearSite &site) { return packedScheme(source.planFor(site)).value(); };
+    const WeightPacking packing{[schemeOf](const LinearSite &site) { return packedTensors(schemeOf(site), site); },
+                                [schemeOf](const LinearSite &site, const QuantizedWeight &weight) { return packed(schemeOf(site), site, weight); }};
+    return packedCheckpoint(source, packing, restType(source, options));
 }
 
 std::string quotedName(const std::string &module)
@@ -255,14 +231,12 @@ Json quantizationConfig(const ExportSource &source)
 std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions &options)
 {
     std::vector<ExportProblem> problems;
-    bool packs = false;
     bool inputs = false;
     bool reciprocal = false;
     for (const LinearSite &site : source.model().linearSites()) {
         const LayerPlan &plan = source.planFor(site);
         if (!plan.quantize)
             continue;
-        packs = true;
         std::string reason;
         const auto scheme = packedScheme(plan, &reason);
         if (!scheme) {
@@ -279,49 +253,32 @@ std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions
         if (isForVllm(options) && scheme->kind == PackedScheme::Kind::Integer && scheme->group() > 0 && scheme->group() != 32 && scheme->group() != 64 && scheme->group() != 128)
             problems.push_back(exportWarning(layerPlace(site), fmt::format("has groups of {}; vLLM's fast kernels take 32, 64, 128 or whole rows", scheme->group())));
     }
-    if (!packs)
-        problems.push_back(exportError("recipe", "quantizes no layer: there is nothing to pack"));
-    if (isForVllm(options))
-        std::ranges::move(fusedLayerProblems(source), std::back_inserter(problems));
     if (reciprocal)
         problems.push_back(exportWarning("recipe", "nvfp4: the tensor's scale is stored as its reciprocal in float32, so weights may differ by one rounding (1.2e-7 of their size); tensor_scale=unit has none"));
-    for (ExportProblem &problem : modelProblems(source))
-        if (!inputs)
-            problems.push_back(std::move(problem));
-    std::ranges::move(restTypeProblems(source, restType(source, options)), std::back_inserter(problems));
-    std::ranges::move(adapterProblems(source, options), std::back_inserter(problems));
+    if (!inputs)
+        std::ranges::move(modelProblems(source), std::back_inserter(problems));
+    std::ranges::move(packedProblems(source, options, restType(source, options)), std::back_inserter(problems));
     return problems;
 }
 
 std::uint64_t bytes(const ExportSource &source, const ExportOptions &options)
 {
-    constexpr std::uint64_t configPerLayer = 256;
-    return checkpointBytes(groups(source, options)) + modelFilesBytes(source) + adapterBytes(source, options)
-        + configPerLayer * source.model().linearSites().size();
+    return packedCheckpointBytes(source, options, groups(source, options));
 }
 
 CardNotes card(const ExportSource &source, const ExportOptions &options)
 {
-    CardNotes notes;
-    notes.contents = {fmt::format("`base/`: packed weights (compressed-tensors), everything else in {}", torchName(restType(source, options)))};
-    if (source.largestRank() > 0)
-        notes.contents.push_back(adapterContents(source, options));
-    notes.launch = adapterLaunch(source, "base", true);
-    notes.remarks = {bareBaseRemark};
-    return notes;
+    return packedCard(source, options, "packed weights (compressed-tensors)", restType(source, options));
 }
 
 void write(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context)
 {
-    writeModelFiles(source, folder, baseFolder, restType(source, options), {{"quantization_config", quantizationConfig(source)}});
-    writeCheckpoint(folder, baseFolder, groups(source, options), shardBytes(options), context);
-    writeAdapter(source, options, "../base", folder, context);
+    writePackedCheckpoint(source, options, groups(source, options), restType(source, options), quantizationConfig(source), folder, context);
 }
 
 void verify(const ExportSource &source, const ExportOptions &options, const std::string &folder)
 {
-    verifyTensors(folder + "/" + baseFolder, groups(source, options));
-    verifyAdapter(source, folder);
+    verifyPackedCheckpoint(source, groups(source, options), folder);
 }
 
 }  // namespace
@@ -333,7 +290,7 @@ Exporter compressedTensorsExporter()
     info.title = "Packed weights (compressed-tensors) and PEFT adapter";
     info.meaning = "W_q in 4 or 8 bits a weight as compressed-tensors packs it (integers, MXFP4, NVFP4), and A and B as a LoRA adapter. Loads in vLLM, SGLang and "
                    "transformers with peft; this one saves memory.";
-    info.options = {restTypeOption(), adapterTypeOption(), engineOption(), shardSizeOption()};
+    info.options = packedOptions();
     return {std::move(info), check, bytes, card, write, verify};
 }
 

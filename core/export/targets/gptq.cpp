@@ -3,15 +3,15 @@
 //   qweight int32 (in * bits / 32, out): element i of a column at bit (i mod 32 / bits) * bits of word i * bits / 32; qzeros int32
 //   (groups, out * bits / 32), packed along the outputs, version 1 stores the zero point less one; scales float16 (groups, out);
 //   g_idx int32 (in): the group of each input.
+#include <algorithm>
 #include <cstring>
-#include <map>
+#include <iterator>
 
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "core/export/adapter.h"
-#include "core/export/dense_checkpoint.h"
 #include "core/export/integer_scheme.h"
+#include "core/export/packed_checkpoint.h"
 #include "core/export/targets/list.h"
 #include "core/quant/bit_packing.h"
 #include "core/quant/formats/list.h"
@@ -20,11 +20,9 @@ namespace lqer {
 
 namespace {
 
-constexpr const char *baseFolder = "base/";
-
 DType restType(const ExportSource &source, const ExportOptions &options)
 {
-    return optionText(options, "dtype") == "scales" ? DType::F16 : floatType(optionText(options, "dtype"), source.model());
+    return lqer::restType(source, options, DType::F16);
 }
 
 std::optional<IntegerScheme> gptqScheme(const LayerPlan &plan, std::string *reason = nullptr)
@@ -89,32 +87,13 @@ std::vector<Tensor> packed(const IntegerScheme &scheme, const LinearSite &site, 
 
 std::vector<TensorGroup> groups(const ExportSource &source, const ExportOptions &options)
 {
-    const DType dtype = restType(source, options);
     const bool zeroLessOne = optionText(options, "checkpoint_format") == "gptq";
-    std::vector<TensorGroup> groups;
-    for (const CheckpointEntry &entry : checkpointEntries(source.model())) {
-        if (!entry.site) {
-            groups.push_back(originalTensor(source, entry, dtype));
-            continue;
-        }
-        const LinearSite &site = *entry.site;
-        if (!source.planFor(site).quantize) {
-            groups.push_back(denseLayer(source, site, DenseWeights::Quantized, dtype, false));
-            continue;
-        }
-        const IntegerScheme scheme = gptqScheme(source.planFor(site)).value();
-        TensorGroup group{packedTensors(scheme, site), {}};
-        if (site.hasBias)
-            group.tensors.push_back({.name = biasName(site), .dtype = dtype, .shape = {site.out}});
-        group.make = [&source, &site, scheme, dtype, zeroLessOne](const TaskContext &context) {
-            std::vector<Tensor> made = packed(scheme, site, source.layer(site, {.encoded = true}, context).encoded.value(), zeroLessOne);
-            if (site.hasBias)
-                made.push_back(biasTensor(source, site, dtype, false, context));
-            return made;
-        };
-        groups.push_back(std::move(group));
-    }
-    return groups;
+    const auto schemeOf = [&source](const LinearSite &site) { return gptqScheme(source.planFor(site)).value(); };
+    const WeightPacking packing{[schemeOf](const LinearSite &site) { return packedTensors(schemeOf(site), site); },
+                                [schemeOf, zeroLessOne](const LinearSite &site, const QuantizedWeight &weight) {
+                                    return packed(schemeOf(site), site, weight, zeroLessOne);
+                                }};
+    return packedCheckpoint(source, packing, restType(source, options));
 }
 
 // The scheme of most layers; layers that differ are listed under "dynamic".
@@ -160,12 +139,10 @@ Json quantizationConfig(const ExportSource &source, const ExportOptions &options
 std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions &options)
 {
     std::vector<ExportProblem> problems;
-    bool packs = false;
     for (const LinearSite &site : source.model().linearSites()) {
         const LayerPlan &plan = source.planFor(site);
         if (!plan.quantize)
             continue;
-        packs = true;
         std::string reason;
         const auto scheme = gptqScheme(plan, &reason);
         if (!scheme) {
@@ -180,48 +157,32 @@ std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions
         if (isForVllm(options) && scheme->affine)
             problems.push_back(exportWarning(layerPlace(site), "has zero points: vLLM's fast GPTQ kernel takes symmetric formats only"));
     }
-    if (!packs)
-        problems.push_back(exportError("recipe", "quantizes no layer: there is nothing to pack"));
-    if (isForVllm(options))
-        std::ranges::move(fusedLayerProblems(source), std::back_inserter(problems));
     std::ranges::move(modelProblems(source), std::back_inserter(problems));
-    std::ranges::move(restTypeProblems(source, restType(source, options)), std::back_inserter(problems));
-    std::ranges::move(adapterProblems(source, options), std::back_inserter(problems));
+    std::ranges::move(packedProblems(source, options, restType(source, options)), std::back_inserter(problems));
     return problems;
 }
 
 std::uint64_t bytes(const ExportSource &source, const ExportOptions &options)
 {
-    constexpr std::uint64_t configPerLayer = 256;
-    return checkpointBytes(groups(source, options)) + modelFilesBytes(source) + adapterBytes(source, options)
-        + configPerLayer * source.model().linearSites().size();
+    return packedCheckpointBytes(source, options, groups(source, options));
 }
 
 CardNotes card(const ExportSource &source, const ExportOptions &options)
 {
-    CardNotes notes;
-    notes.contents = {fmt::format("`base/`: packed weights (GPTQ, checkpoint format {}), everything else in {}", optionText(options, "checkpoint_format"),
-                                  torchName(restType(source, options)))};
-    if (source.largestRank() > 0)
-        notes.contents.push_back(adapterContents(source, options));
-    notes.launch = adapterLaunch(source, "base", true);
-    notes.remarks = {bareBaseRemark};
-    return notes;
+    return packedCard(source, options, fmt::format("packed weights (GPTQ, checkpoint format {})", optionText(options, "checkpoint_format")),
+                      restType(source, options));
 }
 
 void write(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context)
 {
     const Json config = quantizationConfig(source, options);
-    writeModelFiles(source, folder, baseFolder, restType(source, options), {{"quantization_config", config}});
-    folder.writeJson(std::string(baseFolder) + "quantize_config.json", config);
-    writeCheckpoint(folder, baseFolder, groups(source, options), shardBytes(options), context);
-    writeAdapter(source, options, "../base", folder, context);
+    folder.writeJson(std::string(baseFolder) + "quantize_config.json", config);  // where GPTQ's own loaders look
+    writePackedCheckpoint(source, options, groups(source, options), restType(source, options), config, folder, context);
 }
 
 void verify(const ExportSource &source, const ExportOptions &options, const std::string &folder)
 {
-    verifyTensors(folder + "/" + baseFolder, groups(source, options));
-    verifyAdapter(source, folder);
+    verifyPackedCheckpoint(source, groups(source, options), folder);
 }
 
 }  // namespace
@@ -233,10 +194,9 @@ Exporter gptqExporter()
     info.title = "Packed weights (GPTQ) and PEFT adapter";
     info.meaning = "W_q in 2, 4 or 8 bits a weight as GPTQ checkpoints pack it, and A and B as a LoRA adapter. Loads in GPTQModel, transformers with peft, vLLM and "
                    "SGLang; it saves memory.";
-    info.options = {
-        choiceParameter("checkpoint_format", {"gptq", "gptq_v2"}, "gptq stores each zero point less one, as most engines expect it; gptq_v2 as it is."),
-        restTypeOption(), adapterTypeOption(), engineOption(), shardSizeOption(),
-    };
+    info.options = packedOptions();
+    info.options.insert(info.options.begin(),
+                        choiceParameter("checkpoint_format", {"gptq", "gptq_v2"}, "gptq stores each zero point less one, as most engines expect it; gptq_v2 as it is."));
     return {std::move(info), check, bytes, card, write, verify};
 }
 

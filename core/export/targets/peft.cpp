@@ -11,8 +11,6 @@ namespace lqer {
 
 namespace {
 
-constexpr const char *baseFolder = "base/";
-
 bool isExact(const ExportOptions &options)
 {
     return optionText(options, "base_dtype") == "exact";
@@ -46,10 +44,13 @@ std::uint64_t bytes(const ExportSource &source, const ExportOptions &options)
 CardNotes card(const ExportSource &source, const ExportOptions &options)
 {
     CardNotes notes;
-    notes.contents = {fmt::format("`base/`: W_q dequantized, in {}, with the base model's configuration and tokenizer", torchName(baseType(source, options))),
-                      adapterContents(source, options)};
-    notes.launch = adapterLaunch(source, "base", true);
-    notes.remarks = {"The base is dense: it has the values of the quantized weights and the size of the original, so it saves no memory.", bareBaseRemark};
+    notes.contents = {fmt::format("`base/`: W_q dequantized, in {}, with the base model's configuration and tokenizer", torchName(baseType(source, options)))};
+    notes.remarks = {"The base is dense: it has the values of the quantized weights and the size of the original, so it saves no memory."};
+    if (source.largestRank() > 0) {
+        notes.contents.push_back(adapterContents(source, options));
+        notes.remarks.push_back(bareBaseRemark);
+    }
+    notes.launch = adapterLaunch(source);
     return notes;
 }
 
@@ -63,7 +64,7 @@ void write(const ExportSource &source, const ExportOptions &options, ExportFolde
     // Under a key of its own: a quantization_config would make loaders look for packed weights.
     writeModelFiles(source, folder, baseFolder, dtype, {{"lqer", Json::object().set("dequantized_from", std::move(formats))}});
     writeCheckpoint(folder, baseFolder, groups(source, options), shardBytes(options), context);
-    writeAdapter(source, options, "../base", folder, context);
+    writeAdapter(source, options, folder, context);
 }
 
 void verify(const ExportSource &source, const ExportOptions &, const std::string &folder)
