@@ -53,16 +53,17 @@ bool encodeExactly(const ConstMatrixRef &values, GgmlType type, std::span<std::b
 
 void encodeNearest(const ConstMatrixRef &values, GgmlType type, std::span<std::byte> bytes, const TaskContext &context)
 {
-    LQER_ASSERT(type == GgmlType::Q8_0 || type == GgmlType::F16);
+    LQER_ASSERT(type == GgmlType::Q8_0 || type == GgmlType::F16 || type == GgmlType::BF16);
     forBands(values, type, bytes, context, [&](std::span<const float> band, std::span<std::byte> out, Index) {
         if (type == GgmlType::Q8_0) {
             encodeQ8_0(band, out);
             return;
         }
         for (std::size_t i = 0; i < band.size(); ++i) {
-            const std::uint16_t bits = floatToHalf(band[i]);
-            if (!std::isfinite(halfToFloat(bits)))
-                throw Error(ErrorCode::Numeric, fmt::format("value {} does not fit half precision", band[i]));
+            const bool half = type == GgmlType::F16;
+            const std::uint16_t bits = half ? floatToHalf(band[i]) : floatToBf16(band[i]);
+            if (!std::isfinite(half ? halfToFloat(bits) : bf16ToFloat(bits)))
+                throw Error(ErrorCode::Numeric, fmt::format("value {} does not fit {}", band[i], toString(type)));
             std::copy_n(reinterpret_cast<const std::byte *>(&bits), sizeof bits, out.data() + i * sizeof bits);
         }
     });

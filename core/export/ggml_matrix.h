@@ -28,8 +28,8 @@ GgmlChoice chooseExact(const ConstMatrixRef &values, std::span<const GgmlType> c
 // The same for what block_fp gives: it passes values up to 1e-8 through, a handful in a large matrix, for which no block has
 // room. Where they alone stand in the way, they are stored as 0 and `error` says what that changes.
 GgmlChoice chooseExactButTiny(const ConstMatrixRef &values, std::span<const GgmlType> candidates, const TaskContext &context);
-// F32, F16, or Q8_0 where rows are whole blocks of it, else F16; measured. Throws Error(Numeric) where a value is beyond the
-// type's range.
+// F32, BF16, F16, or Q8_0 where rows are whole blocks of it, else F16; measured. Throws Error(Numeric) where a value is beyond
+// the type's range.
 GgmlChoice chooseNearest(const ConstMatrixRef &values, GgmlType wanted, const TaskContext &context);
 // The bytes of what was chosen for these values.
 std::vector<std::byte> encoded(const ConstMatrixRef &values, const GgmlChoice &choice, const TaskContext &context);

@@ -163,7 +163,7 @@ void TestGgmlMatrix::nearestTypesAreMeasured()
     QVERIFY(chooseNearest(values, GgmlType::F32, {}).type == GgmlType::F32);
     for (const auto &[wanted, columns, type, least, most] :
          {std::tuple{GgmlType::Q8_0, 64, GgmlType::Q8_0, 1e-3, 1e-2}, {GgmlType::Q8_0, 40, GgmlType::F16, 1e-5, 1e-3},
-          {GgmlType::F16, 64, GgmlType::F16, 1e-5, 1e-3}}) {
+          {GgmlType::F16, 64, GgmlType::F16, 1e-5, 1e-3}, {GgmlType::BF16, 64, GgmlType::BF16, 1e-4, 1e-2}}) {
         const Matrix part = values.leftCols(columns);
         const GgmlChoice choice = chooseNearest(part, wanted, {});
         QVERIFY(choice.type == type && !choice.exact);
@@ -178,7 +178,7 @@ void TestGgmlMatrix::nearestTypesAreMeasured()
 void TestGgmlMatrix::valuesBeyondHalfPrecisionAreNamed()
 {
     const Matrix values = Matrix::Constant(1, 32, 1e6F);
-    QCOMPARE(test::errorOf([&] { chooseNearest(values, GgmlType::F16, {}); }), std::string("value 1000000 does not fit half precision"));
+    QCOMPARE(test::errorOf([&] { chooseNearest(values, GgmlType::F16, {}); }), std::string("value 1000000 does not fit F16"));
 }
 
 QTEST_GUILESS_MAIN(TestGgmlMatrix)

@@ -243,6 +243,7 @@ void TestGgufTarget::factorsOfOtherTypesAreNear_data()
     QTest::addColumn<double>("bound");  // of an element's error, relative to the largest of its row
     QTest::newRow("f32") << "f32" << 0.0;
     QTest::newRow("f16") << "f16" << 0x1p-11;
+    QTest::newRow("bf16") << "bf16" << 0x1p-8;
     QTest::newRow("q8_0") << "q8_0" << 0.5 / 127 + 0x1p-11;
 }
 
@@ -260,8 +261,8 @@ void TestGgufTarget::factorsOfOtherTypesAreNear()
         const ForeignGgufTensor &a = adapter.tensors.at(ggufName(site.name) + ".weight.lora_a");
         const ForeignGgufTensor &b = adapter.tensors.at(ggufName(site.name) + ".weight.lora_b");
         // Rows of A^T are inputs long and whole blocks, rows of B^T as short as the rank.
-        QCOMPARE(a.type, dtype == "f32" ? 0U : dtype == "f16" ? 1U : 8U);
-        QCOMPARE(b.type, dtype == "f32" ? 0U : 1U);
+        QCOMPARE(a.type, dtype == "f32" ? 0U : dtype == "f16" ? 1U : dtype == "bf16" ? 30U : 8U);
+        QCOMPARE(b.type, dtype == "q8_0" ? 1U : a.type);
         const LowRankCorrection correction = sample.correction(site);
         const Matrix expected = correction.a.transpose();
         const Matrix error = (a.matrix() - expected).cwiseAbs();

@@ -62,11 +62,6 @@ GgmlType storedType(const ExportSource &source, const std::string &tensor)
     return dtype == DType::F16 ? GgmlType::F16 : dtype == DType::BF16 ? GgmlType::BF16 : GgmlType::F32;
 }
 
-Matrix storedMatrix(const ExportSource &source, const std::string &tensor)
-{
-    return source.checkpoint().read(tensor).toMatrix();
-}
-
 // What a layer's tensors are stored as.
 struct LayerTypes {
     GgmlChoice weight;
@@ -119,7 +114,9 @@ GgmlChoice adapterChoice(const Matrix &values, const std::string &type, const Ta
 {
     if (type == "exact")
         return chooseExact(values, exactFloats, context);
-    return chooseNearest(values, type == "f32" ? GgmlType::F32 : type == "f16" ? GgmlType::F16 : GgmlType::Q8_0, context);
+    static const std::map<std::string, GgmlType> types{
+        {"f32", GgmlType::F32}, {"bf16", GgmlType::BF16}, {"f16", GgmlType::F16}, {"q8_0", GgmlType::Q8_0}};
+    return chooseNearest(values, types.at(type), context);
 }
 
 // Names the layer in what goes wrong inside.
@@ -264,8 +261,10 @@ void writeBase(const Contents &contents, ExportFolder &folder, const TaskContext
     for (const GgufEntry &entry : contents.entries) {
         context.checkStop();
         context.setDetail(entry.name);
-        const auto writeFloats = [&](const ConstMatrixRef &values, GgmlType type) {
-            writer.write(encoded(values, {.type = type}, silent));
+        const auto writeFloats = [&](const Tensor &values) {
+            std::vector<float> floats(static_cast<std::size_t>(values.elements()));
+            values.copyTo(std::span(floats));
+            writer.write(std::as_bytes(std::span(floats)));
         };
         switch (entry.kind) {
         case GgufEntry::Kind::Weight: {
@@ -275,16 +274,24 @@ void writeBase(const Contents &contents, ExportFolder &folder, const TaskContext
         }
         case GgufEntry::Kind::Bias: {
             const Vector bias = source.layer(*entry.site, {.bias = true}, silent).bias;
-            writeFloats(Matrix(withPairedRows(bias, entry.pairedHeads).transpose()), GgmlType::F32);
+            const Vector paired = withPairedRows(bias, entry.pairedHeads);
+            writer.write(std::as_bytes(std::span(paired.data(), static_cast<std::size_t>(paired.size()))));
             break;
         }
-        case GgufEntry::Kind::Matrix:
-            writeFloats(storedMatrix(source, entry.stored), storedType(source, entry.stored));
+        case GgufEntry::Kind::Matrix: {
+            const Tensor matrix = source.checkpoint().read(entry.stored);
+            if (matrix.bytes().size() == *ggmlBytes(storedType(source, entry.stored), matrix.shape()))
+                writer.write(matrix.bytes());
+            else
+                writeFloats(matrix);
             break;
-        case GgufEntry::Kind::Vector: writeFloats(storedMatrix(source, entry.stored), GgmlType::F32); break;
-        case GgufEntry::Kind::Frequencies:
-            writeFloats(Matrix(ggufFrequencyDivisors(source.model().config()).transpose()), GgmlType::F32);
+        }
+        case GgufEntry::Kind::Vector: writeFloats(source.checkpoint().read(entry.stored)); break;
+        case GgufEntry::Kind::Frequencies: {
+            const Vector divisors = ggufFrequencyDivisors(source.model().config());
+            writer.write(std::as_bytes(std::span(divisors.data(), static_cast<std::size_t>(divisors.size()))));
             break;
+        }
         }
         context.advance();
     }
@@ -474,7 +481,7 @@ Exporter ggufExporter()
                         "Layers whose format no GGUF block holds exactly: the smallest float type that does, Q8_0 with the loss "
                         "written down, or an "
                         "error that says the loss."),
-        choiceParameter(adapterTypeName, {"exact", "f16", "f32", "q8_0"},
+        choiceParameter(adapterTypeName, {"exact", "f32", "bf16", "f16", "q8_0"},
                         "Element type of A and B; exact: the smallest that holds them. Rows that are no whole blocks of Q8_0 "
                         "become F16."),
     };
