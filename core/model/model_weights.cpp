@@ -39,7 +39,7 @@ ModelWeights::ModelWeights(std::shared_ptr<const Checkpoint> checkpoint, const M
         bind(m_layout.positionEmbedding, {config.maxPositions + config.positionOffset, config.hidden});
     if (m_layout.projectIn)
         bind(*m_layout.projectIn);
-    for (BlockLayout &block : m_layout.blocks) {
+    for (BlockTensors &block : m_layout.blocks) {
         bind(block.attentionNorm, config);
         bind(block.mlpNorm, config);
         for (LinearSite &site : block.linears)
@@ -220,7 +220,7 @@ std::vector<std::string> ModelWeights::wholeTensors() const
     };
     if (m_layout.projectIn)
         addLinear(*m_layout.projectIn);
-    for (const BlockLayout &block : m_layout.blocks) {
+    for (const BlockTensors &block : m_layout.blocks) {
         addNorm(block.attentionNorm);
         addNorm(block.mlpNorm);
         for (const LinearSite &site : block.linears)

@@ -65,7 +65,7 @@ struct Transformer::State {
         const ModelLayout &layout = weights.layout();
         if (layout.projectIn)
             linears.push_back(*layout.projectIn);
-        for (const BlockLayout &block : layout.blocks)
+        for (const BlockTensors &block : layout.blocks)
             linears.insert(linears.end(), block.linears.begin(), block.linears.end());
         if (layout.projectOut)
             linears.push_back(*layout.projectOut);

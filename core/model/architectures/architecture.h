@@ -18,7 +18,7 @@ struct NormLayout {
     std::string bias;
 };
 
-struct BlockLayout {
+struct BlockTensors {
     NormLayout attentionNorm;
     NormLayout mlpNorm;
     std::vector<LinearSite> linears;  // in forward order
@@ -32,7 +32,7 @@ struct ModelLayout {
     std::string tokenEmbedding;             // (vocabulary, embeddingDim)
     std::string positionEmbedding;          // (maxPositions + positionOffset, hidden); "" with rotary positions
     std::optional<LinearSite> projectIn;    // embeddingDim -> hidden
-    std::vector<BlockLayout> blocks;
+    std::vector<BlockTensors> blocks;
     NormLayout finalNorm;
     std::optional<LinearSite> projectOut;   // hidden -> embeddingDim
     std::string head;                       // (vocabulary, embeddingDim)

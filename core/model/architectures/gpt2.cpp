@@ -51,7 +51,7 @@ ModelLayout layout(const ModelConfig &config)
             site.storedTransposed = true;
             return site;
         };
-        BlockLayout &names = layout.blocks.emplace_back();
+        BlockTensors &names = layout.blocks.emplace_back();
         names.attentionNorm = norm(block + "ln_1");
         names.mlpNorm = norm(block + "ln_2");
         names.linears = {

@@ -57,7 +57,7 @@ ModelLayout llamaLayout(const ModelConfig &config)
                                 std::string_view input) {
             return linearSite(fmt::format("{}{}", block, module), layer, role, in, out, bias, fmt::format("{}{}", block, input));
         };
-        BlockLayout &names = layout.blocks.emplace_back();
+        BlockTensors &names = layout.blocks.emplace_back();
         names.attentionNorm = {block + "input_layernorm.weight", ""};
         names.mlpNorm = {block + "post_attention_layernorm.weight", ""};
         // Shared inputs are measured at k_proj and gate_proj: numerics.md B.3.

@@ -61,7 +61,7 @@ ModelLayout layout(const ModelConfig &config)
             return linearSite(fmt::format("{}{}", block, module), layer, role, in, out, config.attentionBias,
                               fmt::format("{}{}", block, input));
         };
-        BlockLayout &names = layout.blocks.emplace_back();
+        BlockTensors &names = layout.blocks.emplace_back();
         names.attentionNorm = norm(block + "self_attn_layer_norm");
         names.mlpNorm = norm(block + "final_layer_norm");
         names.linears = {
