@@ -80,6 +80,8 @@ struct CodecStorage {
 //   std::vector<Scale> scales(span<const Statistic>)
 //   bool mayOverflow(scale)                           some finite x has an infinite or undefined result
 //   float quantize(x, scale), std::uint32_t encode(x, scale), float decode(code, scale)
+//   Scale unit()                                      with which decode() gives the levels alone
+//   float factor(scale), float zero(scale)            DecodingTable's scales and zeros; optional, zero() with bool hasZeros()
 //   void quantizeRun(from, to, length, scale)         optional: quantize() of a whole run, where that is faster
 //   void storeScales(span<const Scale>, QuantizedWeight &), std::vector<Scale> loadScales(const QuantizedWeight &, blocks)
 template <typename Codec>
@@ -162,6 +164,34 @@ public:
         });
         if constexpr (Codec::keepsTinyValues)
             applyExceptions(weight.offsets, y);
+    }
+
+    BlockLayout layout(const Shape &shape) const override { return m_codec.layout(shape); }
+
+    DecodingTable decodingTable(const QuantizedWeight &weight) const override
+    {
+        DecodingTable table;
+        const auto blocks = static_cast<std::uint64_t>(m_codec.layout(weight.shape).count());
+        checkSizes(weight, blocks, static_cast<std::size_t>(elementCount(weight.shape)));
+        const std::vector<Scale> scales = m_codec.loadScales(weight, blocks);
+        if (codeBits() < 32) {
+            const Codec codec = m_codec;
+            const Scale unit = codec.unit();
+            table.levels.resize(std::size_t(1) << codeBits());
+            for (std::size_t code = 0; code < table.levels.size(); ++code)
+                table.levels[code] = codec.decode(static_cast<std::uint32_t>(code), unit);
+        }
+        if constexpr (requires(Scale scale) { m_codec.factor(scale); }) {
+            table.scales.reserve(scales.size());
+            for (const Scale &scale : scales)
+                table.scales.push_back(m_codec.factor(scale));
+        }
+        if constexpr (requires(Scale scale) { m_codec.zero(scale); }) {
+            if (m_codec.hasZeros())
+                for (const Scale &scale : scales)
+                    table.zeros.push_back(m_codec.zero(scale));
+        }
+        return table;
     }
 
 private:
@@ -274,6 +304,7 @@ struct ElementwiseCodec {
     bool dependsOnAllRows() const { return false; }
     bool elementwise() const { return true; }
     std::vector<Scale> scales(std::span<const Statistic> statistics) const { return std::vector<Scale>(statistics.size()); }
+    Scale unit() const { return {}; }
     void storeScales(std::span<const Scale>, QuantizedWeight &) const {}
     std::vector<Scale> loadScales(const QuantizedWeight &, std::uint64_t blocks) const { return std::vector<Scale>(blocks); }
 };

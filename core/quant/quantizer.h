@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/quant/block_layout.h"
 #include "core/quant/format_spec.h"
 #include "core/tensor/shape.h"
 
@@ -26,6 +27,17 @@ struct QuantizedWeight {
     std::vector<std::uint8_t> offsets;  // zero points, second-level scales or exceptions, where the format has them
 
     std::uint64_t bytes() const { return codes.size() + scales.size() + offsets.size(); }
+};
+
+// decode() as arrays, for a program that has none of our code. With c an element's code and b its block (Quantizer::layout()), in float32
+// and with every operation rounded:
+//   value = (levels[c] - zeros[b]) * scales[b]
+// where a step that has no array is left out. What the arrays cannot say (exceptions, a result that is rounded to a half type where that
+// changes it, the sign of a zero) comes out otherwise, so whoever writes them compares with decode().
+struct DecodingTable {
+    std::vector<float> levels;  // 2^codeBits, by code; empty: codes are float32 values themselves
+    std::vector<float> scales;  // per block, row-major over the grid
+    std::vector<float> zeros;   // per block
 };
 
 // One number format with its parameters fixed. Immutable, thread-safe. Arrays are row-major float32 of one to three dimensions;
@@ -48,6 +60,11 @@ public:
     virtual QuantizedWeight encode(std::span<const float> x, const Shape &shape) const = 0;
     // Throws Error(Shape) if the stored arrays do not have the sizes that shape and format imply.
     virtual void decode(const QuantizedWeight &weight, std::span<float> y) const = 0;
+
+    // Which elements of an array share a scale.
+    virtual BlockLayout layout(const Shape &shape) const = 0;
+    // Throws Error(Shape) as decode() does.
+    virtual DecodingTable decodingTable(const QuantizedWeight &weight) const = 0;
 
     // Bits of one element code.
     virtual int codeBits() const = 0;

@@ -118,6 +118,34 @@ private slots:
         QVERIFY2(drift < 0.35, "even an exempt format stays near what it made");  // 2-bit formats lose most
     }
 
+    // What another program makes of the arrays that stand for decode(). Values above 1e-8 have no exceptions.
+    void decodingTableSaysWhatDecodeDoes_data() { everyFormat(); }
+    void decodingTableSaysWhatDecodeDoes()
+    {
+        const auto quantizer = thisFormat();
+        for (const Shape &shape : shapes) {
+            if (!fits(quantizer->spec(), shape))
+                continue;
+            const std::vector<float> x = sampleWeights(countOf(shape));
+            const QuantizedWeight weight = quantizer->encode(x, shape);
+            const DecodingTable table = quantizer->decodingTable(weight);
+            QCOMPARE(table.levels.size(), quantizer->codeBits() < 32 ? std::size_t(1) << quantizer->codeBits() : 0);
+            std::vector<float> y(x.size());
+            quantizer->layout(shape).forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
+                for (std::size_t i = first; i < first + length; ++i) {
+                    const std::uint32_t code = unpackCode(weight.codes, quantizer->codeBits(), i);
+                    float value = table.levels.empty() ? std::bit_cast<float>(code) : table.levels[code];
+                    if (!table.zeros.empty())
+                        value -= table.zeros[block];
+                    if (!table.scales.empty())
+                        value *= table.scales[block];
+                    y[i] = value;
+                }
+            });
+            QVERIFY(y == quantized(*quantizer, x, shape));  // by value: the sign of a zero is not in the arrays
+        }
+    }
+
     // The levels an element could have had are what decoding every code gives under its block's scale: the result is the nearest.
     void resultIsTheNearestLevel_data() { everyFormat(); }
     void resultIsTheNearestLevel()

@@ -110,6 +110,9 @@ struct BlockFpCodec {
         return withSign(y, code >> (width - 1));
     }
 
+    Scale unit() const { return {}; }
+    float factor(const Scale &scale) const { return scale.s; }
+
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const
     {
         CodeWriter writer(weight.scales, scales.size(), exponentWidth);

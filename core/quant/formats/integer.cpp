@@ -143,6 +143,11 @@ struct IntegerCodec {
         return scale.scale * (static_cast<float>(code) + least - scale.zero) + 0.0F;
     }
 
+    Scale unit() const { return {.scale = 1}; }
+    float factor(const Scale &scale) const { return scale.scale; }
+    bool hasZeros() const { return zeroPoint != ZeroPoint::None; }
+    float zero(const Scale &scale) const { return scale.zero; }
+
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const
     {
         for (const Scale &scale : scales) {

@@ -135,6 +135,9 @@ struct LookupCodec {
     std::uint32_t encode(float x, const Scale &scale) const { return codeOf[level(scaled(x, scale))]; }
     float decode(std::uint32_t code, const Scale &scale) const { return levels[levelOf[code]] * scale.factor; }
 
+    Scale unit() const { return {.factor = 1}; }
+    float factor(const Scale &scale) const { return scale.factor; }
+
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const;
     std::vector<Scale> loadScales(const QuantizedWeight &weight, std::uint64_t blocks) const;
 };

@@ -75,6 +75,9 @@ struct MxCodec {
     std::uint32_t encode(float x, const Scale &scale) const { return element.encode(x / scale.x); }
     float decode(std::uint32_t code, const Scale &scale) const { return element.decode(code) * scale.x; }
 
+    Scale unit() const { return {}; }
+    float factor(const Scale &scale) const { return scale.x; }
+
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const
     {
         for (const Scale &scale : scales)

@@ -72,6 +72,9 @@ struct MxintCodec {
         return withSign(y, code >> (width - 1));
     }
 
+    Scale unit() const { return {1}; }
+    float factor(const Scale &scale) const { return scale.s; }
+
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const
     {
         for (const Scale &scale : scales)

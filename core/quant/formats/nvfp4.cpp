@@ -69,6 +69,9 @@ struct Nvfp4Codec {
         return withSign(e2m1.decode(code & 7U) * scale.factor, code >> 3);
     }
 
+    Scale unit() const { return {.factor = 1}; }
+    float factor(const Scale &scale) const { return scale.factor; }
+
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const
     {
         for (const Scale &scale : scales)
