@@ -2,7 +2,6 @@
 #include "app/cli/report_tables.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -18,43 +17,12 @@ namespace {
 
 using Align = TextTable::Align;
 
-struct ModelError {
-    double weight = 0;
-    std::optional<double> output;
-};
-
-// Relative errors of all layers together: sqrt(sum of errors / sum of energies).
-ModelError modelError(const std::vector<LayerError> &layers)
-{
-    double weightError = 0, weightEnergy = 0, outputError = 0, outputEnergy = 0;
-    bool known = !layers.empty();
-    for (const LayerError &layer : layers) {
-        weightError += layer.correctedWeightError;
-        weightEnergy += layer.weightEnergy;
-        outputError += layer.correctedOutputError;
-        outputEnergy += layer.outputEnergy;
-        known = known && layer.outputKnown;
-    }
-    ModelError error;
-    error.weight = weightEnergy > 0 ? std::sqrt(weightError / weightEnergy) : 0;
-    if (known)
-        error.output = outputEnergy > 0 ? std::sqrt(outputError / outputEnergy) : 0;
-    return error;
-}
-
 // Perplexity and its standard error. Reports of one text differ by much less than that error says: their tokens are the same, so the
 // perplexity keeps its digits. A word perplexity has no error stated.
 std::pair<std::string, std::string> perplexityCells(const PerplexityReport &report)
 {
     const bool words = report.headline() != report.perplexity;
     return {formatPerplexity(report.headline()), words || report.standardError <= 0 ? "" : fmt::format("±{:.2g}", report.standardError)};
-}
-
-// "model.layers.3.mlp.up_proj" -> "3.mlp.up_proj": what comes before the first number says nothing.
-std::string shortLayerName(const std::string &name)
-{
-    const std::size_t digit = name.find_first_of("0123456789");
-    return escaped(digit == std::string::npos || digit == 0 || name[digit - 1] != '.' ? name : name.substr(digit), 60);
 }
 
 // The papers' other way of counting, where it differs: published bits per weight are compared by it.
@@ -122,8 +90,9 @@ std::string modelTable(const std::vector<NamedReport> &reports)
         if (report.layers.empty()) {
             row.insert(row.end(), 2, "");
         } else {
-            const ModelError error = modelError(report.layers);
-            row.insert(row.end(), {formatPercent(error.weight), error.output ? formatPercent(*error.output) : "-"});
+            const LayerError error = totalError(report.layers);
+            row.insert(row.end(), {formatPercent(error.relativeCorrectedWeightError()),
+                                   error.outputKnown ? formatPercent(error.relativeCorrectedOutputError()) : "-"});
         }
         const auto [perplexity, error] = report.perplexity ? perplexityCells(*report.perplexity) : std::pair<std::string, std::string>();
         row.push_back(perplexity);
@@ -155,7 +124,7 @@ std::string layerTable(const std::vector<NamedReport> &reports)
         for (const NamedReport &named : reports)
             if (const LayerFootprint *footprint = findFootprint(*named.report, name); footprint && (!widest || footprint->rank > widest->rank))
                 widest = *footprint;
-        std::vector<std::string> row{shortLayerName(name)};
+        std::vector<std::string> row{escaped(shortLayerName(name), 60)};
         if (widest)
             row.insert(row.end(), {std::to_string(widest->rank), formatBits(widest->stored.weights), formatBits(widest->stored.withCorrection)});
         else
@@ -177,22 +146,6 @@ std::string dataLine(const PerplexityReport &report)
 {
     return fmt::format("{}: {} windows of {} tokens, {} scored, convention {}", escaped(report.source), report.windows, report.windowOptions.length,
                        report.tokens, toString(report.windowOptions.convention));
-}
-
-std::string shortReportName(const EvaluationReport &report)
-{
-    if (!report.recipe)
-        return "original";
-    bool corrected = false;
-    if (report.footprint)
-        corrected = std::any_of(report.footprint->layers.begin(), report.footprint->layers.end(), [](const LayerFootprint &layer) { return layer.rank > 0; });
-    if (!corrected)
-        return "plain";
-    const LayerSettings &defaults = report.recipe->defaults;
-    const auto otherScaling = [&](const LayerSettings &settings) { return settings.scaling && settings.scaling != defaults.scaling; };
-    const bool uniform = std::none_of(report.recipe->rules.begin(), report.recipe->rules.end(), [&](const RecipeRule &rule) { return otherScaling(rule.settings); })
-                         && std::none_of(report.recipe->layers.begin(), report.recipe->layers.end(), [&](const auto &layer) { return otherScaling(layer.second); });
-    return uniform ? std::string(toString(defaults.scaling.value_or(ScalingKind::Identity))) : report.recipe->name;
 }
 
 }  // namespace lqer::cli

@@ -21,7 +21,5 @@ std::string modelTable(const std::vector<NamedReport> &reports);
 std::string layerTable(const std::vector<NamedReport> &reports);
 // What all reports of one run share: data, convention, tokens.
 std::string dataLine(const PerplexityReport &report);
-// "plain" for a report without a correction anywhere, the scaling's name if all corrected layers have the same, else the recipe's.
-std::string shortReportName(const EvaluationReport &report);
 
 }  // namespace lqer::cli

@@ -49,4 +49,10 @@ std::string formatSeconds(double seconds)
     return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
 }
 
+std::string shortLayerName(const std::string &name)
+{
+    const std::size_t digit = name.find_first_of("0123456789");
+    return digit == std::string::npos || digit == 0 || name[digit - 1] != '.' ? name : name.substr(digit);
+}
+
 }  // namespace lqer

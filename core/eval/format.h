@@ -13,4 +13,7 @@ std::string formatBits(double bits);         // "4.25"
 std::string formatPercent(double fraction);  // 0.0123 -> "1.23 %"
 std::string formatSeconds(double seconds);   // "0.4 s", "3 min 20 s", "2 h 05 min"
 
+// "model.layers.3.mlp.up_proj" -> "3.mlp.up_proj": what comes before the first number says nothing.
+std::string shortLayerName(const std::string &name);
+
 }  // namespace lqer

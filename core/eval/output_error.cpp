@@ -49,6 +49,23 @@ double LayerError::relativeCorrectedOutputError() const
     return relative(correctedOutputError, outputEnergy);
 }
 
+LayerError totalError(std::span<const LayerError> layers)
+{
+    LayerError total;
+    total.outputKnown = total.fullAutocorrelation = !layers.empty();
+    for (const LayerError &layer : layers) {
+        total.weightEnergy += layer.weightEnergy;
+        total.weightError += layer.weightError;
+        total.correctedWeightError += layer.correctedWeightError;
+        total.outputKnown = total.outputKnown && layer.outputKnown;
+        total.fullAutocorrelation = total.fullAutocorrelation && layer.fullAutocorrelation;
+        total.outputEnergy += layer.outputEnergy;
+        total.outputError += layer.outputError;
+        total.correctedOutputError += layer.correctedOutputError;
+    }
+    return total;
+}
+
 LayerError layerError(const std::string &layer, const ConstMatrixRef &weight, const ConstMatrixRef &quantized,
                       const LowRankCorrection *correction, const SiteStats *stats, const TaskContext &context)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "core/calib/calibration_stats.h"
@@ -33,6 +34,10 @@ struct LayerError {
     static LayerError fromJson(const JsonReader &json);
     friend bool operator==(const LayerError &, const LayerError &) = default;
 };
+
+// All layers together: energies and errors added up, so that the relative errors are those of the whole. outputKnown only if it is known of
+// every layer and there are any.
+LayerError totalError(std::span<const LayerError> layers);
 
 // weight, quantized: (out, in). correction may be null (then corrected = uncorrected), stats may be null (output unknown).
 // Throws Error(Shape) naming the layer.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/eval/report.h"
 
+#include <algorithm>
 #include <limits>
 
 #include <fmt/format.h>
@@ -71,6 +72,22 @@ EvaluationReport EvaluationReport::fromJson(const Json &value, const std::string
     for (std::size_t i = 0; i < layers.size(); ++i)
         report.layers.push_back(LayerError::fromJson(layers.at(i)));
     return report;
+}
+
+std::string shortReportName(const EvaluationReport &report)
+{
+    if (!report.recipe)
+        return "original";
+    bool corrected = false;
+    if (report.footprint)
+        corrected = std::any_of(report.footprint->layers.begin(), report.footprint->layers.end(), [](const LayerFootprint &layer) { return layer.rank > 0; });
+    if (!corrected)
+        return "plain";
+    const LayerSettings &defaults = report.recipe->defaults;
+    const auto otherScaling = [&](const LayerSettings &settings) { return settings.scaling && settings.scaling != defaults.scaling; };
+    const bool uniform = std::none_of(report.recipe->rules.begin(), report.recipe->rules.end(), [&](const RecipeRule &rule) { return otherScaling(rule.settings); })
+                         && std::none_of(report.recipe->layers.begin(), report.recipe->layers.end(), [&](const auto &layer) { return otherScaling(layer.second); });
+    return uniform ? std::string(toString(defaults.scaling.value_or(ScalingKind::Identity))) : report.recipe->name;
 }
 
 }  // namespace lqer

@@ -35,4 +35,8 @@ struct EvaluationReport {
     friend bool operator==(const EvaluationReport &, const EvaluationReport &) = default;
 };
 
+// "original" for a report without a recipe, "plain" for one without a correction anywhere, the scaling's name if all corrected layers have the
+// same, else the recipe's.
+std::string shortReportName(const EvaluationReport &report);
+
 }  // namespace lqer
