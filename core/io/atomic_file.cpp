@@ -17,6 +17,7 @@
 #include <random>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -105,6 +106,8 @@ struct AtomicFile::State {
     std::uint64_t expected = 0;
     std::uint64_t written = 0;
     Hasher hasher;
+    bool inOrder = true;          // written from front to back
+    std::string hashOfDisorder;  // otherwise, once it is committed
 
     ~State() { discard(); }
 
@@ -141,7 +144,7 @@ struct AtomicFile::State {
         const fs::path folder = folderOf(target);
         for (int attempt = 0; descriptor < 0; ++attempt) {
             temporary = folder / temporaryName(target.filename().string());
-            descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+            descriptor = ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
             if (descriptor < 0 && errno != EINTR && (errno != EEXIST || attempt == 10))
                 throw Error(errno == ENOSPC || errno == EDQUOT ? ErrorCode::DiskFull : ErrorCode::Io, path, {},
                             fmt::format("cannot be written: no file can be created in folder {} ({})", folder.string(), errnoText(errno)));
@@ -193,18 +196,42 @@ AtomicFile::~AtomicFile() = default;
 
 void AtomicFile::write(std::span<const std::byte> bytes)
 {
+    writeAt(m_state->written, bytes);
+}
+
+void AtomicFile::writeAt(std::uint64_t offset, std::span<const std::byte> bytes)
+{
     LQER_ASSERT(m_state->descriptor >= 0);
+    m_state->inOrder = m_state->inOrder && offset == m_state->written;
     std::size_t done = 0;
     while (done < bytes.size()) {
-        const ssize_t count = ::write(m_state->descriptor, bytes.data() + done, bytes.size() - done);
+        const ssize_t count = ::pwrite(m_state->descriptor, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
         if (count >= 0) {
-            m_state->hasher.add(bytes.subspan(done, static_cast<std::size_t>(count)));
+            if (m_state->inOrder)
+                m_state->hasher.add(bytes.subspan(done, static_cast<std::size_t>(count)));
             done += static_cast<std::size_t>(count);
-            m_state->written += static_cast<std::uint64_t>(count);
+            m_state->written = std::max(m_state->written, offset + done);
         } else if (errno != EINTR) {
-            m_state->fail("writing", errno, std::max(m_state->expected, m_state->written + bytes.size() - done));
+            m_state->fail("writing", errno, std::max(m_state->expected, offset + bytes.size()));
         }
     }
+}
+
+void AtomicFile::readBack(std::uint64_t offset, std::span<std::byte> bytes) const
+{
+    LQER_ASSERT(m_state->descriptor >= 0);
+    while (!bytes.empty()) {
+        const ssize_t count = ::pread(m_state->descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            throw Error(ErrorCode::Io, m_state->path, {}, fmt::format("cannot be read back ({})", errnoText(errno)));
+        if (count == 0)
+            break;
+        offset += static_cast<std::uint64_t>(count);
+        bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+    std::ranges::fill(bytes, std::byte{0});
 }
 
 void AtomicFile::write(std::string_view text)
@@ -224,13 +251,25 @@ std::uint64_t AtomicFile::written() const
 
 std::string AtomicFile::hash() const
 {
-    return m_state->hasher.hex();
+    LQER_ASSERT(m_state->inOrder || !m_state->hashOfDisorder.empty());
+    return m_state->inOrder ? m_state->hasher.hex() : m_state->hashOfDisorder;
 }
 
 void AtomicFile::commit()
 {
     LQER_ASSERT(m_state->descriptor >= 0);
     State &state = *m_state;
+    if (!state.inOrder) {
+        Hasher hasher;
+        std::vector<std::byte> buffer(1 << 20);
+        for (std::uint64_t done = 0; done < state.written;) {
+            const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), state.written - done)));
+            readBack(done, piece);
+            hasher.add(piece);
+            done += piece.size();
+        }
+        state.hashOfDisorder = hasher.hex();
+    }
     if (state.written < state.expected && ::ftruncate(state.descriptor, static_cast<off_t>(state.written)) != 0)
         state.fail("shortening", errno, state.written);
     while (::fsync(state.descriptor) != 0)

@@ -23,9 +23,14 @@ public:
     // Throws Error(DiskFull | Io) naming the file, the bytes needed and the bytes free.
     void write(std::span<const std::byte> bytes);
     void write(std::string_view text);
+    // Anywhere, for a format that is not written from front to back; what is left out reads as zeros.
+    void writeAt(std::uint64_t offset, std::span<const std::byte> bytes);
+    // What was written, and zeros behind the end. Throws Error(Io).
+    void readBack(std::uint64_t offset, std::span<std::byte> bytes) const;
     const std::string &path() const;  // as given
-    std::uint64_t written() const;
-    // XXH3-128 of what was written so far, for whoever reads the file back to compare.
+    std::uint64_t written() const;    // up to the last byte
+    // XXH3-128 of what was written, for whoever reads the file back to compare. Of a file that was not written from front to back only once
+    // it is committed, when its bytes are read back for this.
     std::string hash() const;
     void commit();
 

@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
-#include <mutex>
 #include <set>
 #include <utility>
 
@@ -16,90 +15,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define H5_USE_110_API
-#include <hdf5.h>
-
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "core/io/hdf5_library.h"
 
 namespace lqer {
 
 namespace {
 
 constexpr std::uint64_t contentLimit = 512ULL << 20;  // bytes of all values together
-constexpr std::size_t nameLimit = 512;
 constexpr int depthLimit = 16;
 constexpr std::size_t objectLimit = 2'000'000;
 constexpr std::size_t growth = 1U << 20;  // step by which the core driver enlarges its memory
 
-// All HDF5 identifiers live and die under this lock.
-std::mutex &libraryMutex()
-{
-    static std::mutex mutex;
-    return mutex;
-}
-
-void prepareLibrary()
-{
-    H5open();
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // errors are ours to word
-    H5PLset_loading_state(0);                     // no filter plug-ins
-}
-
-class Handle {
-public:
-    using Close = herr_t (*)(hid_t);
-    Handle(hid_t id, Close close) : m_id(id), m_close(close) {}
-    ~Handle()
-    {
-        if (m_id >= 0)
-            m_close(m_id);
-    }
-    Handle(const Handle &) = delete;
-    Handle &operator=(const Handle &) = delete;
-    operator hid_t() const { return m_id; }
-    bool isValid() const { return m_id >= 0; }
-
-private:
-    hid_t m_id;
-    Close m_close;
-};
-
-bool isGoodName(std::string_view name)
-{
-    if (name.empty() || name.size() > nameLimit || name == "." || name == ".." || !isValidUtf8(name))
-        return false;
-    for (const char c : name)
-        if (c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
-            return false;
-    return true;
-}
-
 // ---- building
-
-// A failure here has no cause in any input: the tree is ours and everything happens in memory.
-hid_t must(hid_t id)
-{
-    if (id < 0)
-        throw std::bad_alloc();
-    return id;
-}
-
-Handle stringType(std::size_t size)
-{
-    const hid_t type = must(H5Tcopy(H5T_C_S1));
-    H5Tset_size(type, size);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-    H5Tset_strpad(type, H5T_STR_NULLPAD);
-    return {type, H5Tclose};
-}
 
 class Builder {
 public:
     Builder()
-        : m_access(must(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose), m_links(must(H5Pcreate(H5P_LINK_CREATE)), H5Pclose),
-          m_sets(must(H5Pcreate(H5P_DATASET_CREATE)), H5Pclose)
+        : m_access(requireHdf5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose), m_links(requireHdf5(H5Pcreate(H5P_LINK_CREATE)), H5Pclose),
+          m_sets(requireHdf5(H5Pcreate(H5P_DATASET_CREATE)), H5Pclose)
     {
         H5Pset_fapl_core(m_access, growth, 0);
         H5Pset_fclose_degree(m_access, H5F_CLOSE_STRONG);
@@ -109,14 +45,14 @@ public:
 
     std::vector<std::byte> build(const Hdf5Group &root)
     {
-        const Handle file(must(H5Fcreate("image", H5F_ACC_TRUNC, H5P_DEFAULT, m_access)), H5Fclose);
+        const Hdf5Handle file(requireHdf5(H5Fcreate("image", H5F_ACC_TRUNC, H5P_DEFAULT, m_access)), H5Fclose);
         writeGroup(file, root);
-        must(H5Fflush(file, H5F_SCOPE_GLOBAL));
+        requireHdf5(H5Fflush(file, H5F_SCOPE_GLOBAL));
         const ssize_t size = H5Fget_file_image(file, nullptr, 0);
         if (size <= 0)
             throw std::bad_alloc();
         std::vector<std::byte> image(static_cast<std::size_t>(size));
-        must(H5Fget_file_image(file, image.data(), image.size()) == size ? 0 : -1);
+        requireHdf5(H5Fget_file_image(file, image.data(), image.size()) == size ? 0 : -1);
         return image;
     }
 
@@ -124,20 +60,20 @@ private:
     void writeGroup(hid_t parent, const Hdf5Group &group)
     {
         for (const auto &[name, value] : group.values) {
-            LQER_ASSERT(isGoodName(name));
+            LQER_ASSERT(isHdf5Name(name));
             std::visit([&](const auto &content) { writeValue(parent, name, content); }, value);
         }
         for (const auto &[name, child] : group.groups) {
-            LQER_ASSERT(isGoodName(name));
-            const Handle id(must(H5Gcreate2(parent, name.c_str(), m_links, H5P_DEFAULT, H5P_DEFAULT)), H5Gclose);
+            LQER_ASSERT(isHdf5Name(name));
+            const Hdf5Handle id(requireHdf5(H5Gcreate2(parent, name.c_str(), m_links, H5P_DEFAULT, H5P_DEFAULT)), H5Gclose);
             writeGroup(id, child);
         }
     }
     void writeData(hid_t parent, const std::string &name, hid_t stored, hid_t memory, hid_t space, const void *data)
     {
-        const Handle set(must(H5Dcreate2(parent, name.c_str(), stored, space, m_links, m_sets, H5P_DEFAULT)), H5Dclose);
+        const Hdf5Handle set(requireHdf5(H5Dcreate2(parent, name.c_str(), stored, space, m_links, m_sets, H5P_DEFAULT)), H5Dclose);
         if (data)
-            must(H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data));
+            requireHdf5(H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data));
     }
     // What readHdf5Image() would refuse must not be written either.
     void count(std::size_t bytes)
@@ -150,13 +86,13 @@ private:
     void writeScalar(hid_t parent, const std::string &name, hid_t stored, hid_t memory, const void *data)
     {
         count(H5Tget_size(stored));
-        const Handle space(must(H5Screate(H5S_SCALAR)), H5Sclose);
+        const Hdf5Handle space(requireHdf5(H5Screate(H5S_SCALAR)), H5Sclose);
         writeData(parent, name, stored, memory, space, data);
     }
     void writeValue(hid_t parent, const std::string &name, const std::string &text)
     {
         LQER_ASSERT(text.find('\0') == std::string::npos);
-        const Handle type = stringType(std::max<std::size_t>(1, text.size()));  // a string type of no bytes does not exist
+        const Hdf5Handle type = hdf5StringType(std::max<std::size_t>(1, text.size()));  // a string type of no bytes does not exist
         writeScalar(parent, name, type, type, text.c_str());
     }
     void writeValue(hid_t parent, const std::string &name, std::int64_t number)
@@ -173,14 +109,14 @@ private:
         constexpr bool isFloat = std::is_same_v<Number, double>;
         const hsize_t size = numbers.size();
         count(8 * numbers.size());
-        const Handle space(must(H5Screate_simple(1, &size, nullptr)), H5Sclose);
+        const Hdf5Handle space(requireHdf5(H5Screate_simple(1, &size, nullptr)), H5Sclose);
         writeData(parent, name, isFloat ? H5T_IEEE_F64LE : H5T_STD_I64LE, isFloat ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, space,
                   numbers.empty() ? nullptr : numbers.data());
     }
 
-    Handle m_access;
-    Handle m_links;
-    Handle m_sets;
+    Hdf5Handle m_access;
+    Hdf5Handle m_links;
+    Hdf5Handle m_sets;
     std::uint64_t m_content = 0;
 };
 
@@ -192,16 +128,16 @@ public:
 
     Hdf5Group read()
     {
-        const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+        const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
         H5Pset_fapl_core(access, growth, 0);
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
         // The library copies the image.
         if (H5Pset_file_image(access, const_cast<std::byte *>(m_image.data()), m_image.size()) < 0)
             fail("/", "cannot be read as an HDF5 image");
-        const Handle file(H5Fopen("image", H5F_ACC_RDONLY, access), H5Fclose);
+        const Hdf5Handle file(H5Fopen("image", H5F_ACC_RDONLY, access), H5Fclose);
         if (!file.isValid())
             fail("/", "is not a readable HDF5 image");
-        const Handle root(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose);
+        const Hdf5Handle root(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose);
         if (!root.isValid())
             fail("/", "has no root group");
         return readGroup(root, "", 0);
@@ -239,14 +175,14 @@ private:
         Hdf5Group group;
         for (const std::string &name : links.names) {
             const std::string child = path + "/" + name;
-            if (!isGoodName(name))
+            if (!isHdf5Name(name))
                 fail(child, "is no valid name");
             H5L_info_t link;
             if (H5Lget_info(id, name.c_str(), &link, H5P_DEFAULT) < 0)
                 fail(child, "cannot be looked up");
             if (link.type != H5L_TYPE_HARD)
                 fail(child, "is a soft or external link, which is not allowed");
-            const Handle object(H5Oopen(id, name.c_str(), H5P_DEFAULT), H5Oclose);
+            const Hdf5Handle object(H5Oopen(id, name.c_str(), H5P_DEFAULT), H5Oclose);
             if (!object.isValid())
                 fail(child, "cannot be opened");
             const H5I_type_t kind = H5Iget_type(object);
@@ -291,7 +227,7 @@ private:
 
     void checkStorage(hid_t set, const std::string &path) const
     {
-        const Handle creation(H5Dget_create_plist(set), H5Pclose);
+        const Hdf5Handle creation(H5Dget_create_plist(set), H5Pclose);
         if (!creation.isValid())
             fail(path, "has no readable properties");
         if (H5Pget_external_count(creation) != 0)
@@ -318,8 +254,8 @@ private:
     Hdf5Value readValue(hid_t set, const std::string &path)
     {
         noteObject(set, path);
-        const Handle space(H5Dget_space(set), H5Sclose);
-        const Handle type(H5Dget_type(set), H5Tclose);
+        const Hdf5Handle space(H5Dget_space(set), H5Sclose);
+        const Hdf5Handle type(H5Dget_type(set), H5Tclose);
         if (!space.isValid() || !type.isValid())
             fail(path, "has no readable type or extent");
         const H5S_class_t extent = H5Sget_simple_extent_type(space);
@@ -341,7 +277,7 @@ private:
             if (H5Tis_variable_str(type) != 0 || rank != 0)
                 fail(path, "has type list of strings or variable-length string, expected one fixed-length string");
             std::string text(itemBytes, '\0');
-            const Handle memory = stringType(itemBytes);
+            const Hdf5Handle memory = hdf5StringType(itemBytes);
             readData(set, memory, text.data(), path);
             text.resize(std::strlen(text.c_str()));
             std::size_t bad = 0;
@@ -442,15 +378,15 @@ void readInChild(std::span<const std::byte> image, const std::string &file)
 
 std::vector<std::byte> buildHdf5Image(const Hdf5Group &root)
 {
-    const std::lock_guard lock(libraryMutex());
-    prepareLibrary();
+    const std::lock_guard lock(hdf5Mutex());
+    prepareHdf5();
     return Builder().build(root);
 }
 
 Hdf5Group readHdf5Image(std::span<const std::byte> image, const std::string &file)
 {
-    const std::lock_guard lock(libraryMutex());
-    prepareLibrary();
+    const std::lock_guard lock(hdf5Mutex());
+    prepareHdf5();
     if (image.size() < 8 || std::memcmp(image.data(), "\x89HDF\r\n\x1a\n", 8) != 0)
         throw Error(ErrorCode::Format, file, "", "is not an HDF5 image");
     readInChild(image, file);

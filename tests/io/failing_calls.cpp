@@ -93,6 +93,16 @@ ssize_t write(int descriptor, const void *bytes, size_t count)
     return syscall(SYS_write, descriptor, bytes, count);
 }
 
+ssize_t pwrite(int descriptor, const void *bytes, size_t count, off_t offset)
+{
+    if (strikes("write")) {
+        if (plan.fault == FailingCalls::Fault::Errno)
+            return failed();
+        count = (count + 1) / 2;
+    }
+    return syscall(SYS_pwrite64, descriptor, bytes, count, offset);
+}
+
 ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset)
 {
     if (strikes("pread")) {
