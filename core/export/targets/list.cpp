@@ -12,6 +12,7 @@ const std::vector<Exporter> &exporters()
         compressedTensorsExporter(),
         gptqExporter(),
         dictionaryExporter(),
+        hdf5Exporter(),
     };
     return list;
 }

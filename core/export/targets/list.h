@@ -12,5 +12,6 @@ Exporter ggufExporter();
 Exporter compressedTensorsExporter();
 Exporter gptqExporter();
 Exporter dictionaryExporter();
+Exporter hdf5Exporter();
 
 }  // namespace lqer
