@@ -277,7 +277,6 @@ struct Hdf5FileWriter::State {
         const Hdf5Handle set(require(H5Dcreate2(file, path.c_str(), stored, space, *links, creation, H5P_DEFAULT)), H5Dclose);
         if (data)
             require(H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data));
-        require(H5Dflush(set));
     }
 };
 
@@ -290,7 +289,7 @@ Hdf5FileWriter::Hdf5FileWriter(AtomicFile &file) : m_state(std::make_unique<Stat
     H5Pset_char_encoding(*m_state->links, H5T_CSET_UTF8);
     H5Pset_create_intermediate_group(*m_state->links, 1);
     const Hdf5Handle access(accessTo(&m_state->medium), H5Pclose);
-    m_state->file = m_state->require(H5Fcreate("export", H5F_ACC_TRUNC, H5P_DEFAULT, access));
+    m_state->file = requireHdf5(H5Fcreate("export", H5F_ACC_TRUNC, H5P_DEFAULT, access));  // a failure of the disk comes out at the next call
 }
 
 Hdf5FileWriter::~Hdf5FileWriter()

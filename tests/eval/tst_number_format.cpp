@@ -59,6 +59,14 @@ private slots:
         QCOMPARE(formatSeconds(200), std::string("3 min 20 s"));
         QCOMPARE(formatSeconds(7500), std::string("2 h 05 min"));
     }
+
+    void layersAreNamedFromTheirBlockOn()
+    {
+        QCOMPARE(shortLayerName("model.layers.3.mlp.up_proj"), std::string("3.mlp.up_proj"));
+        QCOMPARE(shortLayerName("model.decoder.project_in"), std::string("model.decoder.project_in"));
+        QCOMPARE(shortLayerName("h2.0.attn"), std::string("h2.0.attn"));
+        QCOMPARE(shortLayerName("0.mlp"), std::string("0.mlp"));
+    }
 };
 
 QTEST_GUILESS_MAIN(TestNumberFormat)

@@ -155,6 +155,22 @@ private slots:
             QVERIFY(code == ErrorCode::Shape);
         }
     }
+
+    void totalIsTheErrorOfAllLayersTogether()
+    {
+        LayerError a, b;
+        a.outputKnown = b.outputKnown = true;
+        a.weightEnergy = 90, a.weightError = 9, a.outputEnergy = 300, a.outputError = 12, a.correctedOutputError = 3;
+        b.weightEnergy = 10, b.weightError = 7, b.outputEnergy = 100, b.outputError = 4, b.correctedOutputError = 1;
+        const LayerError total = totalError(std::vector<LayerError>{a, b});
+        QCOMPARE(total.relativeWeightError(), 0.4);
+        QCOMPARE(total.relativeOutputError(), 0.2);
+        QCOMPARE(total.relativeCorrectedOutputError(), 0.1);
+        QVERIFY(total.outputKnown && !total.fullAutocorrelation);
+        b.outputKnown = false;
+        QVERIFY(!totalError(std::vector<LayerError>{a, b}).outputKnown);
+        QVERIFY(!totalError({}).outputKnown);
+    }
 };
 
 QTEST_GUILESS_MAIN(TestOutputError)

@@ -13,6 +13,7 @@ const std::vector<Exporter> &exporters()
         gptqExporter(),
         dictionaryExporter(),
         hdf5Exporter(),
+        reportExporter(),
     };
     return list;
 }

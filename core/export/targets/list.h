@@ -13,5 +13,6 @@ Exporter compressedTensorsExporter();
 Exporter gptqExporter();
 Exporter dictionaryExporter();
 Exporter hdf5Exporter();
+Exporter reportExporter();
 
 }  // namespace lqer
