@@ -74,6 +74,7 @@ private slots:
     void keysSayTheModel();
     void formatsWithoutABlockTypeAreStoredAsAsked_data();
     void formatsWithoutABlockTypeAreStoredAsAsked();
+    void storageFarAboveTheFormatIsSaid();
     void lossIsSaidWhereItIsRefused();
     void factorsOfOtherTypesAreNear_data();
     void factorsOfOtherTypesAreNear();
@@ -218,9 +219,26 @@ void TestGgufTarget::formatsWithoutABlockTypeAreStoredAsAsked()
     }
     const auto forecast = sample.forecast("gguf", {{"inexact", inexact.toStdString()}});
     const bool warned = std::any_of(forecast.problems.begin(), forecast.problems.end(), [](const ExportProblem &problem) {
-        return problem.message.starts_with("nf4 in rows of 64 elements fits no block type of GGUF: stored as F32, 32 bits a weight");
+        return problem.message.starts_with("nf4 in rows of 64 elements is stored as F32, 32 bits a weight, where no smaller type of GGUF holds it");
     });
     QCOMPARE(warned, inexact == "widen");
+}
+
+void TestGgufTarget::storageFarAboveTheFormatIsSaid()
+{
+    const auto warnings = [&](const std::string &format) {
+        QTemporaryDir place(scratchTemplate());
+        const SampleExport sample = sampleOf("random", place, format);
+        QStringList found;
+        for (const ExportProblem &problem : sample.forecast("gguf").problems)
+            if (problem.message.find("is stored as") != std::string::npos)
+                found << QString::fromStdString(problem.message);
+        return found;
+    };
+    QVERIFY(warnings("mxint4").isEmpty());
+    const QStringList found = warnings("block_fp:width=4,block_size=1x16");  // rows of 64 and of 96
+    QCOMPARE(found.size(), 1);
+    QVERIFY2(found[0].contains("is stored as Q8_0, 8.5 bits a weight"), qPrintable(found[0]));
 }
 
 void TestGgufTarget::lossIsSaidWhereItIsRefused()

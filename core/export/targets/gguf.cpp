@@ -12,6 +12,7 @@
 #include "core/export/gguf_tokenizer.h"
 #include "core/export/targets/list.h"
 #include "core/quant/formats/list.h"
+#include "core/quant/quantizer.h"
 #include "core/recipe/check.h"
 
 namespace lqer {
@@ -355,17 +356,21 @@ std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions
     } catch (const Error &error) {
         problems.push_back(exportError("tokenizer", error.what()));
     }
-    // Layers that no block type holds, by format and type.
+    // Layers that take far more room than their format says, by format and type.
     std::map<std::pair<std::string, GgmlType>, std::vector<const LinearSite *>> wide;
     for (const auto &[site, types] : usualTypes(source, options)) {
         const LayerPlan &plan = source.planFor(*site);
-        if (isWidened(plan, types.weight.type))
+        if (!plan.quantize || isFloatFormat(plan.formats.weight))
+            continue;
+        const double bits = makeQuantizer(plan.formats.weight)->bitsPerElement({site->out, site->in});
+        if (ggmlBlock(types.weight.type).bitsPerElement() > 1.5 * bits)
             wide[{shortName(plan.formats.weight), types.weight.type}].push_back(site);
     }
     for (const auto &[what, sites] : wide)
         problems.push_back(exportWarning(
             sites.size() == 1 ? layerPlace(*sites.front()) : fmt::format("{} layers", sites.size()),
-            fmt::format("{} in rows of {} elements fits no block type of GGUF: stored as {}, {} bits a weight; {} says what "
+            fmt::format("{} in rows of {} elements is stored as {}, {} bits a weight, where no smaller type of GGUF holds it; "
+                        "{} says what "
                         "each layer got",
                         what.first, sites.front()->in, toString(what.second), ggmlBlock(what.second).bitsPerElement(),
                         tableFile)));
