@@ -62,7 +62,7 @@ private:
     static void addTargets()
     {
         QTest::addColumn<QString>("target");
-        for (const char *target : {"merged", "peft", "gptq"})
+        for (const char *target : {"merged", "peft", "gguf", "gptq"})
             QTest::newRow(target) << target;
     }
 
