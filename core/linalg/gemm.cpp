@@ -2,6 +2,8 @@
 #include "core/linalg/gemm.h"
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "core/linalg/blas.h"
 #include "core/linalg/onednn.h"
@@ -124,37 +126,49 @@ void gramProduct(const ConstView &x, View &g, const TaskContext &context)
     mirrorLower(g, context);
 }
 
-// Over column blocks J: x_J R_JJ x_J^T + 2 x_J R_J,below x_below^T.
-template <typename Dense, typename ConstView>
-double traceOfForm(const ConstView &x, const ConstView &r, const TaskContext &context)
+// Over column blocks J: x_J R_JJ x_J^T + 2 x_J R_J,below x_below^T, the products in Dense's precision.
+template <typename Dense, typename ConstView, typename ConstSymmetric>
+double traceOfForm(const ConstView &x, const ConstSymmetric &r, double scale, const TaskContext &context)
 {
     const Index n = x.cols();
     LQER_ASSERT(r.rows() == n && r.cols() == n);
     useSingleThreadedBlas();
     const Index columnTiles = (n + tileRows - 1) / tileRows;
-    const Index tiles = (x.rows() + tileRows - 1) / tileRows * columnTiles;
-    VectorF64 parts = VectorF64::Zero(tiles);
-    parallelFor(context, tiles, 1, [&](Index tile, Index) {
-        const Index row = tile / columnTiles * tileRows;
-        const Index column = tile % columnTiles * tileRows;
-        const Index rows = std::min(tileRows, x.rows() - row);
+    VectorF64 parts = VectorF64::Zero(columnTiles);
+    parallelFor(context, columnTiles, 1, [&](Index tile, Index) {
+        const Index column = tile * tileRows;
         const Index columns = std::min(tileRows, n - column);
         const Index below = n - column - columns;
-        const auto *own = x.data() + row * rowStride(x) + column;
-        const auto *block = r.data() + column * rowStride(r) + column;
-        Dense product(rows, columns);
-        if (below > 0) {
-            callGemm(CblasNoTrans, CblasNoTrans, rows, columns, below, own + columns, rowStride(x),
-                     block + columns * rowStride(r), rowStride(r), product.data(), columns);
-            parts[tile] = 2.0
-                          * product.template cast<double>()
-                                .cwiseProduct(x.block(row, column, rows, columns).template cast<double>())
-                                .sum();
+        Dense copy;
+        const auto lower = r.block(column, column, n - column, columns);
+        constexpr bool same = std::is_same_v<typename ConstSymmetric::Scalar, typename Dense::Scalar>;
+        if constexpr (!same)
+            copy = (lower * scale).template cast<typename Dense::Scalar>();
+        const auto [block, stride] = [&] {
+            if constexpr (same)
+                return std::pair(lower.data(), rowStride(r));
+            else
+                return std::pair(static_cast<const typename Dense::Scalar *>(copy.data()), columns);
+        }();
+        Dense product;
+        for (Index row = 0; row < x.rows(); row += tileRows) {
+            context.checkStop();
+            const Index rows = std::min(tileRows, x.rows() - row);
+            const auto *own = x.data() + row * rowStride(x) + column;
+            const auto weighted = [&] {
+                return product.template cast<double>()
+                    .cwiseProduct(x.block(row, column, rows, columns).template cast<double>())
+                    .sum();
+            };
+            product.resize(rows, columns);
+            if (below > 0) {
+                callGemm(CblasNoTrans, CblasNoTrans, rows, columns, below, own + columns, rowStride(x), block + columns * stride,
+                         stride, product.data(), columns);
+                parts[tile] += 2.0 * weighted();
+            }
+            callGemm(CblasNoTrans, CblasNoTrans, rows, columns, columns, own, rowStride(x), block, stride, product.data(), columns);
+            parts[tile] += weighted();
         }
-        callGemm(CblasNoTrans, CblasNoTrans, rows, columns, columns, own, rowStride(x), block, rowStride(r), product.data(),
-                 columns);
-        parts[tile]
-            += product.template cast<double>().cwiseProduct(x.block(row, column, rows, columns).template cast<double>()).sum();
     });
     return parts.sum();
 }
@@ -217,12 +231,18 @@ void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &
 
 double quadraticForm(const ConstMatrixRef &x, const ConstMatrixRef &r, const TaskContext &context)
 {
-    return traceOfForm<Matrix>(x, r, context);
+    return traceOfForm<Matrix>(x, r, 1.0, context);
 }
 
 double quadraticForm(const ConstMatrixF64Ref &x, const ConstMatrixF64Ref &r, const TaskContext &context)
 {
-    return traceOfForm<MatrixF64>(x, r, context);
+    return traceOfForm<MatrixF64>(x, r, 1.0, context);
+}
+
+double quadraticForm(const ConstMatrixRef &x, const ConstMatrixF64Ref &r, const TaskContext &context)
+{
+    const double largest = r.size() ? r.diagonal().maxCoeff() : 0.0;
+    return largest > 0 ? largest * traceOfForm<Matrix>(x, r, 1 / largest, context) : 0.0;
 }
 
 void fillUpper(MatrixF64Ref symmetric, const TaskContext &context)

@@ -30,6 +30,8 @@ void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &
 // half the work of X R, the sum in double.
 double quadraticForm(const ConstMatrixRef &x, const ConstMatrixRef &r, const TaskContext &context = {});
 double quadraticForm(const ConstMatrixF64Ref &x, const ConstMatrixF64Ref &r, const TaskContext &context = {});
+// The same for a positive semi-definite R, which is taken to float part by part, its largest diagonal element at 1.
+double quadraticForm(const ConstMatrixRef &x, const ConstMatrixF64Ref &r, const TaskContext &context = {});
 // Copies the lower triangle above the diagonal.
 void fillUpper(MatrixF64Ref symmetric, const TaskContext &context = {});
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <span>
 #include <utility>
 
@@ -28,7 +27,7 @@ constexpr Index largestSpectrum = 16384;
 // An iteration pays while the wanted part is small.
 bool iterates(Index order, Index k, const DecompositionOptions &options)
 {
-    return order > options.exactBelow && 4 * k <= order && (!options.fullSpectrum || order > largestSpectrum);
+    return order > options.exactBelow && 4 * k <= order;
 }
 
 Index componentsOf(Index order, const DecompositionOptions &options)
@@ -43,9 +42,10 @@ Index krylovBlock(Index k)
 
 // Top eigenvectors of E^T M E and what goes with them. `error` is E^T, (out, in), in this file.
 struct Leading {
-    MatrixF64 vectors;  // V (out, k), orthonormal; zero columns where sigma is lost in rounding
-    VectorF64 sigma;    // all min(in, out) of them, or k
-    double energy = 0;  // trace(E^T M E)
+    MatrixF64 vectors;   // V (out, k), orthonormal; zero columns where sigma is lost in rounding
+    MatrixF64 captured;  // E V (in, k)
+    VectorF64 sigma;     // all min(in, out) of them, or k
+    double energy = 0;   // trace(E^T M E)
     bool complete = true;
 };
 
@@ -140,6 +140,7 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
         leading.vectors = std::move(eigen.vectors);
         leading.vectors.rightCols(k - kept).setZero();
         leading.sigma = rootsOf(eigen.values);
+        leading.captured = transposedErrorTimes(error, leading.vectors, context);
         return leading;
     }
     // The eigenvalues of E^T L L^T E are those of K = L^T E E^T L, and K u = sigma^2 u gives v = E^T L u / sigma.
@@ -151,6 +152,7 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
     else
         scale = scaling.diagonal().cwiseSqrt();
     leading.vectors = MatrixF64::Zero(out, k);
+    leading.captured = MatrixF64::Zero(in, k);
     leading.sigma = VectorF64::Zero(in);
     if (exact && factor.cols() == 0)
         return leading;  // R is zero
@@ -173,65 +175,132 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
     v *= leading.sigma.head(kept).cwiseInverse().asDiagonal();
     orthonormalizeColumns(v);  // the small ones lose orthogonality to the large ones like (sigma_1 / sigma)^2
     leading.vectors.leftCols(kept) = v;
+    leading.captured = transposedErrorTimes(error, leading.vectors, context);
     return leading;
 }
 
-Leading leadingByIteration(const ConstMatrixRef &error, const Scaling &scaling, Index k, const TaskContext &context)
+// M in float with its largest diagonal element at 1, so that nothing over- or underflows in float products.
+struct FloatScaling {
+    double unit;      // M = unit * (r or diagonal)
+    Matrix r;         // (in, in), Exact only
+    Vector diagonal;  // else
+
+    FloatScaling(const Scaling &scaling, const TaskContext &context)
+    {
+        const Index in = scaling.features();
+        const double largest = scaling.diagonal().maxCoeff();
+        unit = largest > 0 ? largest : 1.0;
+        if (scaling.kind() == ScalingKind::Exact) {
+            r.resize(in, in);
+            parallelFor(context, in, band, [&](Index begin, Index end) {
+                r.middleRows(begin, end - begin)
+                    = (scaling.sum().middleRows(begin, end - begin) / (scaling.tokens() * unit)).cast<float>();
+            });
+        } else {
+            diagonal = (scaling.diagonal() / unit).cast<float>();
+        }
+    }
+
+    // M x / unit for x (in, columns).
+    Matrix times(Matrix x, const TaskContext &context) const
+    {
+        if (r.size() == 0)
+            return diagonal.asDiagonal() * x;
+        Matrix y(x.rows(), x.cols());
+        multiply(r, x, y, context);
+        return y;
+    }
+};
+
+Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scaling, Index k, const TaskContext &context)
 {
     const Index in = error.cols();
-    // M is handed to the float products with its largest diagonal element at 1, so that nothing over- or underflows there.
-    const double largest = scaling.diagonal().maxCoeff();
-    const double unit = largest > 0 ? largest : 1.0;
-    Matrix r;
-    Vector diagonal;
-    if (scaling.kind() == ScalingKind::Exact) {
-        r.resize(in, in);
-        parallelFor(context, in, band, [&](Index begin, Index end) {
-            r.middleRows(begin, end - begin)
-                = (scaling.sum().middleRows(begin, end - begin) / (scaling.tokens() * unit)).cast<float>();
-        });
-    } else {
-        diagonal = (scaling.diagonal() / unit).cast<float>();
-    }
-    const TaskContext silent = context.silent();
+    const auto transposedTimes = [&](const ConstMatrixRef &x) {
+        Matrix y(in, x.cols());
+        transposedMultiply(error, x, y, context);
+        return y;
+    };
     const GramOperator gramOperator = [&](const ConstMatrixRef &x, MatrixRef y) {
-        Matrix inputs(in, x.cols());
-        transposedMultiply(error, x, inputs, silent);
-        if (r.size()) {
-            Matrix shaped(in, x.cols());
-            multiply(r, inputs, shaped, silent);
-            inputs = std::move(shaped);
-        } else {
-            inputs = diagonal.asDiagonal() * inputs;
-        }
-        multiply(error, inputs, y, silent);
+        multiply(error, scaling.times(transposedTimes(x), context), y, context);
     };
     LeadingSubspaceOptions options;
     options.block = krylovBlock(k);
+    options.tolerance = 3e-4;  // what is still to come is less than the last growth: measured 0.9998 of the optimum or better
     LeadingSubspace subspace = leadingSubspace(error.rows(), k, gramOperator, options, context);
 
-    // Rayleigh-Ritz in double: rotates V so that V^T G V is diagonal, its entries what each component captures.
-    const MatrixF64 ev = transposedErrorTimes(error, subspace.vectors, context);
-    MatrixF64 shaped(in, k);
-    scaling.apply(ev, shaped, context);
+    // Rayleigh-Ritz: rotates V so that V^T G V is diagonal, its entries what each component captures. The products with E and M
+    // are in float, as E itself is; sums over them in double.
+    const Matrix captured = transposedTimes(subspace.vectors.cast<float>());
+    const MatrixF64 ev = captured.cast<double>();
     MatrixF64 projected(k, k);
-    transposedMultiply(ev, shaped, projected, context);
-    const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * (projected + projected.transpose())), k);
+    transposedMultiply(ev, MatrixF64(scaling.times(captured, context).cast<double>()), projected, context);
+    const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * scaling.unit * (projected + projected.transpose())), k);
 
     Leading leading;
     leading.complete = false;
     leading.sigma = rootsOf(ritz.values);
     leading.vectors.resize(error.rows(), k);
     multiply(subspace.vectors, ritz.vectors, leading.vectors, context);
+    leading.captured.resize(in, k);
+    multiply(ev, ritz.vectors, leading.captured, context);
     const Index kept = resolved(ritz.values, k, error.rows());
     leading.vectors.rightCols(k - kept).setZero();
-    if (r.size()) {
-        leading.energy = unit * quadraticForm(error, r, context);
+    leading.captured.rightCols(k - kept).setZero();
+    if (scaling.r.size()) {
+        leading.energy = scaling.unit * quadraticForm(error, scaling.r, context);
     } else {
-        for (Index row = 0; row < error.rows(); ++row)
-            leading.energy += error.row(row).cast<double>().cwiseAbs2().dot(scaling.diagonal().transpose());
+        VectorF64 parts = VectorF64::Zero((error.rows() + band - 1) / band);
+        const VectorF64 diagonal = scaling.diagonal.cast<double>();
+        parallelFor(context, error.rows(), band, [&](Index begin, Index end) {
+            for (Index row = begin; row < end; ++row)
+                parts[begin / band] += error.row(row).cast<double>().cwiseAbs2().dot(diagonal.transpose());
+        });
+        leading.energy = scaling.unit * parts.sum();
     }
     return leading;
+}
+
+// All singular values of F E from the Gram matrix of the smaller side: its products in float, its eigenvalues in double.
+VectorF64 allSingularValues(const ConstMatrixRef &error, const FloatScaling &scaling, const TaskContext &context)
+{
+    const Index in = error.cols();
+    const Index out = error.rows();
+    const Index order = std::min(in, out);
+    MatrixF64 g = MatrixF64::Zero(order, order);
+    if (scaling.r.size() && out <= in) {
+        for (Index begin = 0; begin < out; begin += band) {
+            const Index columns = std::min(band, out - begin);
+            const Matrix shaped = scaling.times(error.middleRows(begin, columns).transpose(), context);
+            Matrix part(out - begin, columns);
+            multiply(error.bottomRows(out - begin), shaped, part, context);
+            g.block(begin, begin, out - begin, columns) = part.cast<double>();
+        }
+    } else {
+        Vector root = Vector::Ones(in);
+        if (!scaling.r.size())
+            root = scaling.diagonal.cwiseSqrt();
+        const Index extent = out <= in ? in : out;
+        for (Index begin = 0; begin < extent; begin += 2 * band) {
+            const Index rows = std::min(2 * band, extent - begin);
+            if (out <= in)
+                addGramLower(Matrix(root.segment(begin, rows).asDiagonal() * error.middleCols(begin, rows).transpose()), g, context);
+            else
+                addGramLower(Matrix(error.middleRows(begin, rows) * root.asDiagonal()), g, context);
+        }
+        if (scaling.r.size()) {
+            // The eigenvalues of E^T L L^T E are those of L^T (E E^T) L.
+            fillUpper(g, context);
+            const Matrix factor = semidefiniteFactor(scaling.r.cast<double>()).cast<float>();
+            Matrix product(in, factor.cols()), shaped(factor.cols(), factor.cols());
+            multiply(Matrix(g.cast<float>()), factor, product, context);
+            transposedMultiply(factor, product, shaped, context);
+            g.setZero();
+            g.topLeftCorner(factor.cols(), factor.cols()) = shaped.cast<double>();
+        }
+    }
+    context.checkStop();
+    fillUpper(g, context);
+    return std::sqrt(scaling.unit) * rootsOf(symmetricEigenvalues(std::move(g)).reverse());
 }
 
 void checkFinite(const ConstMatrixRef &error)
@@ -265,26 +334,44 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
     checkFinite(error);
     const Index order = std::min(error.rows(), error.cols());
     const Index k = componentsOf(order, options);
+    const bool iterate = iterates(order, k, options);
+    const bool complete = options.fullSpectrum && order <= largestSpectrum;
     const TaskContext silent = context.silent();
-    Leading leading = iterates(order, k, options) ? leadingByIteration(error, scaling, k, silent)
-                                                  : leadingExactly(error, scaling, k, silent);
+    Leading leading;
+    if (iterate) {
+        const FloatScaling floatScaling(scaling, silent);
+        leading = leadingByIteration(error, floatScaling, k, silent);
+        if (complete) {
+            // The leading ones stay what the factors capture; none behind them is larger.
+            VectorF64 all = allSingularValues(error, floatScaling, silent);
+            all.head(k) = leading.sigma;
+            if (k > 0)
+                all.tail(order - k) = all.tail(order - k).cwiseMin(leading.sigma[k - 1]);
+            leading.sigma = std::move(all);
+            leading.complete = true;
+        }
+    } else {
+        leading = leadingExactly(error, scaling, k, silent);
+    }
 
     ErrorDecomposition result;
     result.scaling = scaling.kind();
     result.spectrumComplete = leading.complete;
     result.sigma = std::move(leading.sigma);
     result.totalEnergy = leading.energy;
-    result.totalEnergyUnscaled = 0;
     for (Index row = 0; row < error.rows(); ++row)
         result.totalEnergyUnscaled += error.row(row).cast<double>().squaredNorm();
     if (scaling.kind() == ScalingKind::Identity)
         result.sigmaUnscaled = result.sigma;
     else if (leading.complete && options.sigmaUnscaled.size() == order)
         result.sigmaUnscaled = options.sigmaUnscaled;
-    else if (leading.complete)
-        result.sigmaUnscaled = leadingExactly(error, Scaling(ScalingKind::Identity, nullptr, error.cols()), 0, silent).sigma;
+    else if (leading.complete) {
+        const Scaling unscaled(ScalingKind::Identity, nullptr, error.cols());
+        result.sigmaUnscaled = iterate ? allSingularValues(error, FloatScaling(unscaled, silent), silent)
+                                       : leadingExactly(error, unscaled, 0, silent).sigma;
+    }
 
-    result.a = transposedErrorTimes(error, leading.vectors, silent);
+    result.a = std::move(leading.captured);
     result.b = leading.vectors.transpose();
     for (Index i = 0; i < k; ++i) {
         const bool kept = !leading.vectors.col(i).isZero(0.0);
@@ -305,8 +392,8 @@ std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const
     const bool exact = scaling == ScalingKind::Exact;
     const auto bandsAtOnce = [&](Index bands) { return std::min<Index>((bands + band - 1) / band, static_cast<Index>(threads)); };
     const Index columnBands = bandsAtOnce(in) * std::min(band, in) * out * float64;
-    const Index vectors = out * k * float64;
-    const Index factors = (in + 2 * out) * k * float64 + columnBands;
+    const Index vectors = (in + out) * k * float64;  // V and E V
+    const Index factors = (in + 2 * out) * k * float64;
 
     Index leading = 0;
     if (iterates(order, k, options)) {
@@ -314,8 +401,15 @@ std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const
         const Index block = krylovBlock(k);
         const Index basis = std::min(out, k + blocksBeyond * block);
         const Index iteration = basis * out * float32 + 2 * basis * basis * float64 + block * (2 * in * float32 + 6 * out * float32);
-        const Index rayleighRitz = 2 * (in + out) * k * float64 + columnBands;
-        leading = (exact ? in * in * float32 : 0) + std::max(iteration, rayleighRitz);
+        const Index rayleighRitz = (4 * in + 3 * out) * k * float64;
+        const Index r = exact ? in * in * float32 : 0;
+        leading = r + std::max(iteration, rayleighRitz);
+        if (options.fullSpectrum && order <= largestSpectrum) {
+            const Index square = order * order * float64;
+            const Index bands = (2 + static_cast<Index>(threads)) * 2 * band * std::max(in, out) * float32;
+            // Where R's factor is needed: it, R and their copies beside the Gram matrix.
+            leading = std::max(leading, vectors + r + bands + square * (exact && in < out ? 4 : 1));
+        }
     } else {
         const Index square = order * order * float64;
         const Index rowBands = (bandsAtOnce(out) + 2) * std::min(band, out) * in * float64;
@@ -326,7 +420,7 @@ std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const
         } else {
             const Index factor = exact ? square : 0;
             leading = std::max({2 * factor, factor + 2 * square + rowBands, factor + square + eigenvectors,
-                                factor + 2 * vectors + rowBands});
+                                factor + vectors + out * k * float64 + rowBands + columnBands});
         }
         // The spectrum before shaping comes after, with the vectors kept.
         if (scaling != ScalingKind::Identity && options.sigmaUnscaled.size() != order)

@@ -48,17 +48,19 @@ struct ErrorDecomposition {
 struct DecompositionOptions {
     Index maxRank = 0;  // 0, or more than there is: min(in, out)
     // All singular values, or the leading maxRank only. All of them cost a tridiagonalisation of order min(in, out), twice
-    // (shaped and not); above order 16384 they are never computed for a small maxRank.
+    // (shaped and not): ten times as long as the factors at order 4096. Above order 16384 they are never computed for a small
+    // maxRank.
     bool fullSpectrum = true;
     VectorF64 sigmaUnscaled = {};  // complete, from another decomposition of the same error: not computed again
-    Index exactBelow = 1024;       // min(in, out) up to here: always by LAPACK, never by iteration
+    Index exactBelow = 512;        // min(in, out) up to here: always by LAPACK, never by iteration
 };
 
 // error = W - W_q as (out, in), the orientation of the weight. Throws Error(Numeric).
 //
-// Exact route: the Gram matrix of the smaller side in double. Leading components only: block Krylov on x -> E^T (M (E x)) in
-// float, then Rayleigh-Ritz in double, so that sigma is what A and B really capture (0.9998 of the optimum or better at order
-// 4096). Peak memory beside the error: decompositionBytes(). Never a second copy of the error.
+// Small layers, and ranks above a quarter of the order: the Gram matrix of the smaller side in double. Else block Krylov on x ->
+// E^T (M (E x)) and Rayleigh-Ritz, with products in float, so that sigma is what A and B really capture (0.9998 of the optimum or
+// better at order 4096); the rest of a full spectrum then comes from the Gram matrix, its products in float, its eigenvalues in
+// double: exact to about 1e-7 of the largest. Peak memory beside the error: decompositionBytes(). Never a second copy of the error.
 ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling, const DecompositionOptions &options,
                              const TaskContext &context);
 // Bytes that decompose() takes at its worst moment for an error (out, in), beside the error and the statistics.

@@ -12,7 +12,7 @@ namespace lqer {
 
 namespace {
 
-constexpr Index band = 512;  // outputs at a time in double
+constexpr Index band = 2048;  // outputs whose remaining error is formed at a time
 
 }  // namespace
 
@@ -27,29 +27,37 @@ double outputError(const ConstMatrixRef &error, const LowRankCorrection *correct
     LQER_ASSERT(!correction || correction->rank() == 0 || (correction->a.rows() == in && correction->b.cols() == error.rows()));
 
     const TaskContext silent = context.silent();
-    VectorF64 parts = VectorF64::Zero((error.rows() + band - 1) / band);
-    MatrixF64 aTransposed;
-    if (correction && correction->rank() > 0)
-        aTransposed = correction->a.cast<double>().transpose();
-    parallelFor(silent, error.rows(), band, [&](Index begin, Index end) {
-        MatrixF64 remaining = error.middleRows(begin, end - begin).cast<double>();
-        if (aTransposed.size()) {
-            MatrixF64 corrected(end - begin, in);
-            transposedMultiply(MatrixF64(correction->b.middleCols(begin, end - begin).cast<double>()), aTransposed, corrected,
-                               silent);
-            remaining -= corrected;
+    const auto energy = [&](const ConstMatrixRef &remaining) {
+        if (stats.hasAutocorrelation())
+            return quadraticForm(remaining, stats.autocorrelation, silent);
+        VectorF64 parts = VectorF64::Zero((remaining.rows() + 63) / 64);
+        parallelFor(silent, remaining.rows(), 64, [&](Index begin, Index end) {
+            for (Index row = begin; row < end; ++row)
+                parts[begin / 64] += remaining.row(row).cast<double>().cwiseAbs2().dot(stats.sumSquares.transpose());
+        });
+        return parts.sum();
+    };
+    double total = 0;
+    if (!correction || correction->rank() == 0) {
+        total = energy(error);
+    } else {
+        for (Index begin = 0; begin < error.rows(); begin += band) {
+            const Index rows = std::min(band, error.rows() - begin);
+            Matrix remaining(rows, in);
+            transposedMultiply(correction->b.middleCols(begin, rows), Matrix(correction->a.transpose()), remaining, silent);
+            remaining = error.middleRows(begin, rows) - remaining;
+            total += energy(remaining);
         }
-        double &part = parts[begin / band];
-        part = stats.hasAutocorrelation() ? quadraticForm(remaining, stats.autocorrelation, silent)
-                                          : (remaining.cwiseAbs2() * stats.sumSquares).sum();
-    });
-    return std::max(0.0, parts.sum()) / static_cast<double>(stats.tokens);
+    }
+    return std::max(0.0, total) / static_cast<double>(stats.tokens);
 }
 
 std::uint64_t outputErrorBytes(Index out, Index in, std::size_t threads)
 {
-    const Index bands = std::min<Index>((out + band - 1) / band, static_cast<Index>(threads));
-    return static_cast<std::uint64_t>(bands * std::min(band, out) * (in + band)) * sizeof(double);  // a band and a tile of its product
+    // What remains under a correction and a copy of A; per thread the part of R that is taken to float and the product with it.
+    const Index remaining = std::min(band, out) * in + in * std::min(in, out);
+    const Index columns = std::min<Index>(512, in);
+    return static_cast<std::uint64_t>(remaining + static_cast<Index>(threads) * columns * (in + 3 * 512)) * sizeof(float);
 }
 
 }  // namespace lqer
