@@ -12,16 +12,6 @@ namespace lqer {
 
 namespace {
 
-// oneDNN asks OpenMP for threads; how many is a property of the thread that calls it.
-void useSingleThreadedOneDnn()
-{
-    thread_local const bool done = [] {
-        omp_set_num_threads(1);
-        return true;
-    }();
-    static_cast<void>(done);
-}
-
 void check(dnnl_status_t status, Index m, Index n, Index k)
 {
     if (status == dnnl_out_of_memory)
@@ -32,6 +22,15 @@ void check(dnnl_status_t status, Index m, Index n, Index k)
 }
 
 }  // namespace
+
+void useSingleThreadedOneDnn()
+{
+    thread_local const bool done = [] {
+        omp_set_num_threads(1);
+        return true;
+    }();
+    static_cast<void>(done);
+}
 
 bool oneDnnMultipliesFloat()
 {

@@ -5,6 +5,9 @@
 
 namespace lqer {
 
+// Called before oneDNN on any thread: it asks OpenMP for threads, and how many is a property of the thread that calls it.
+void useSingleThreadedOneDnn();
+
 // True on x86 processors with AVX2 or more, where oneDNN brings its own code. Elsewhere it has plain loops only.
 bool oneDnnMultipliesFloat();
 

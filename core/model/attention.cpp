@@ -27,9 +27,7 @@ void normalizeScores(const AttentionGeometry &geometry, Index token, Index first
     scores.head(begin).setZero();
     scores.tail(scores.size() - end).setZero();
     auto seen = scores.segment(begin, end - begin);
-    if (geometry.scoreDivisor != 1)
-        seen /= geometry.scoreDivisor;
-    softmax(std::span(seen.data(), static_cast<std::size_t>(seen.size())));
+    softmax(std::span(seen.data(), static_cast<std::size_t>(seen.size())), geometry.scoreDivisor);
 }
 
 }  // namespace

@@ -1,27 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/layers.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <numbers>
 
 #include "core/base/check.h"
+#include "core/base/processor.h"
 
 namespace lqer {
 
 namespace {
 
-// sum of term(i) in double over four interleaved partial sums: one fixed order, whatever the alignment of the data.
+constexpr Index lanes = 16;
+
+// sum of term(i) in double over interleaved partial sums: one fixed order, whatever the alignment of the data or the processor.
 template <typename Term>
 double sumInDouble(Index count, Term term)
 {
-    double parts[4] = {0, 0, 0, 0};
+    double parts[lanes] = {};
     Index i = 0;
-    for (; i + 4 <= count; i += 4)
-        for (Index lane = 0; lane < 4; ++lane)
+    for (; i + lanes <= count; i += lanes)
+        for (Index lane = 0; lane < lanes; ++lane)
             parts[lane] += term(i + lane);
     for (; i < count; ++i)
         parts[0] += term(i);
-    return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+    for (Index width = lanes / 2; width > 0; width /= 2)
+        for (Index lane = 0; lane < width; ++lane)
+            parts[lane] += parts[lane + width];
+    return parts[0];
+}
+
+// Not smaller than any element that is a number.
+float largest(const float *values, Index count)
+{
+    float most[lanes];
+    std::fill_n(most, lanes, values[0]);
+    Index i = 0;
+    for (; i + lanes <= count; i += lanes)
+        for (Index lane = 0; lane < lanes; ++lane)
+            most[lane] = values[i + lane] > most[lane] ? values[i + lane] : most[lane];
+    for (; i < count; ++i)
+        most[0] = values[i] > most[0] ? values[i] : most[0];
+    return *std::max_element(most, most + lanes);
+}
+
+// exp to about 2 units in the last place, in operations that all processors round alike; between 2^-126 and 2^127. NaN stays NaN.
+float exponential(float x)
+{
+    const float below = x > 88.0F ? 88.0F : x;
+    const float v = below < -87.3F ? -87.3F : below;
+    constexpr float magic = 0x1.8p23F;  // leaves no fraction bits
+    const float n = (v * static_cast<float>(std::numbers::log2e) + magic) - magic;
+    // ln 2 in two parts, the first with few bits: n times it is exact.
+    const float r = (v - n * 0.693359375F) + n * 2.12194440e-4F;
+    float p = 1.9875691500e-4F;  // Cephes, expf
+    p = p * r + 1.3981999507e-3F;
+    p = p * r + 8.3334519073e-3F;
+    p = p * r + 4.1665795894e-2F;
+    p = p * r + 1.6666665459e-1F;
+    p = p * r + 5.0000001201e-1F;
+    const float y = (p * r) * r + r + 1;
+    const auto exponent = static_cast<std::int32_t>(n == n ? n : 0.0F) + 127;
+    return y * std::bit_cast<float>(exponent << 23);
 }
 
 }  // namespace
@@ -29,14 +72,18 @@ double sumInDouble(Index count, Term term)
 void rmsNorm(const ConstMatrixRef &x, const Vector &weight, double eps, MatrixRef y)
 {
     LQER_ASSERT(weight.size() == x.cols() && y.rows() == x.rows() && y.cols() == x.cols());
+    const Index features = x.cols();
+    const float *factor = weight.data();
     for (Index row = 0; row < x.rows(); ++row) {
         const float *in = x.row(row).data();
-        const double squares =
-            sumInDouble(x.cols(), [&](Index i) { return static_cast<double>(in[i]) * static_cast<double>(in[i]); });
-        const auto scale = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(x.cols()) + eps));
         float *out = &y(row, 0);
-        for (Index i = 0; i < x.cols(); ++i)
-            out[i] = weight[i] * (in[i] * scale);
+        forProcessor([=] {
+            const double squares =
+                sumInDouble(features, [=](Index i) { return static_cast<double>(in[i]) * static_cast<double>(in[i]); });
+            const auto scale = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(features) + eps));
+            for (Index i = 0; i < features; ++i)
+                out[i] = factor[i] * (in[i] * scale);
+        });
     }
 }
 
@@ -69,7 +116,12 @@ void activate(Activation activation, MatrixRef x)
     for (Index row = 0; row < x.rows(); ++row) {
         Eigen::Map<Eigen::ArrayXf> values(&x(row, 0), x.cols());
         switch (activation) {
-        case Activation::Silu: values /= 1 + (-values).exp(); break;
+        case Activation::Silu:
+            forProcessor([v = values.data(), count = values.size()] {
+                for (Index i = 0; i < count; ++i)
+                    v[i] /= 1 + exponential(-v[i]);
+            });
+            break;
         case Activation::Relu: values = values.max(0.0F); break;
         case Activation::Gelu:
             values = values.unaryExpr(
@@ -85,21 +137,30 @@ void activate(Activation activation, MatrixRef x)
     }
 }
 
-void softmax(std::span<float> values)
+void softmax(std::span<float> values, float divisor)
 {
-    Eigen::Map<Eigen::ArrayXf> row(values.data(), static_cast<Index>(values.size()));
-    row = (row - row.maxCoeff()).exp();
-    const double sum = sumInDouble(row.size(), [&](Index i) { return static_cast<double>(row[i]); });
-    row /= static_cast<float>(sum);
+    forProcessor([v = values.data(), count = static_cast<Index>(values.size()), divisor] {
+        if (divisor != 1)
+            for (Index i = 0; i < count; ++i)
+                v[i] /= divisor;
+        const float most = largest(v, count);
+        for (Index i = 0; i < count; ++i)
+            v[i] = exponential(v[i] - most);
+        const auto sum = static_cast<float>(sumInDouble(count, [=](Index i) { return static_cast<double>(v[i]); }));
+        for (Index i = 0; i < count; ++i)
+            v[i] /= sum;
+    });
 }
 
 float logSoftmaxAt(std::span<const float> values, std::size_t index)
 {
-    const Eigen::Map<const Eigen::ArrayXf> row(values.data(), static_cast<Index>(values.size()));
-    const float most = row.maxCoeff();
-    const Eigen::ArrayXf shifted = (row - most).exp();
-    const double sum = sumInDouble(row.size(), [&](Index i) { return static_cast<double>(shifted[i]); });
-    return static_cast<float>(static_cast<double>(values[index]) - static_cast<double>(most) - std::log(sum));
+    double result = 0;
+    forProcessor([&result, v = values.data(), count = static_cast<Index>(values.size()), index] {
+        const float most = largest(v, count);
+        const double sum = sumInDouble(count, [=](Index i) { return static_cast<double>(exponential(v[i] - most)); });
+        result = static_cast<double>(v[index]) - static_cast<double>(most) - std::log(sum);
+    });
+    return static_cast<float>(result);
 }
 
 }  // namespace lqer

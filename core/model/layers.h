@@ -16,8 +16,8 @@ void layerNorm(const ConstMatrixRef &x, const Vector &weight, const Vector &bias
 // In place.
 void activate(Activation activation, MatrixRef x);
 
-// exp(v - max) / sum, in place; the sum in double. Not empty.
-void softmax(std::span<float> values);
+// exp(v - max) / sum of v = values / divisor, in place; the sum in double. Not empty. Results below 2^-126 may be that.
+void softmax(std::span<float> values, float divisor = 1);
 // log of the softmax at `index`. NaN if the values are not finite.
 float logSoftmaxAt(std::span<const float> values, std::size_t index);
 

@@ -15,6 +15,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/processor.h"
 #include "core/quant/bit_packing.h"
 #include "core/quant/block_layout.h"
 #include "core/quant/quantizer.h"
@@ -83,6 +84,7 @@ struct CodecStorage {
 //   Scale unit()                                      with which decode() gives the levels alone
 //   float factor(scale), float zero(scale)            DecodingTable's scales and zeros; optional, zero() with bool hasZeros()
 //   void quantizeRun(from, to, length, scale)         optional: quantize() of a whole run, where that is faster
+//   int significantBits()                             optional: where scales are powers of two
 //   void storeScales(span<const Scale>, QuantizedWeight &), std::vector<Scale> loadScales(const QuantizedWeight &, blocks)
 template <typename Codec>
 class BlockQuantizer final : public Quantizer {
@@ -94,6 +96,13 @@ public:
 
     const FormatSpec &spec() const override { return m_spec; }
     int codeBits() const override { return m_codec.storage(1).codeBits; }
+    int significantBits() const override
+    {
+        if constexpr (requires { m_codec.significantBits(); })
+            return m_codec.significantBits();
+        else
+            return Quantizer::significantBits();
+    }
 
     std::int64_t rowGranularity(const Shape &shape) const override
     {
@@ -235,8 +244,10 @@ private:
     std::vector<Scale> scalesOf(std::span<const float> x, const BlockLayout &layout) const
     {
         std::vector<Statistic> statistics(static_cast<std::size_t>(layout.count()));
-        layout.forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
-            statistics[block].add(x.data() + first, length);
+        forProcessor([&] {
+            layout.forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
+                statistics[block].add(x.data() + first, length);
+            });
         });
         for (const Statistic &statistic : statistics)
             if (!statistic.finite())
@@ -246,18 +257,20 @@ private:
 
     void quantize(std::span<const float> x, const BlockLayout &layout, const std::vector<Scale> &scales, std::span<float> y) const
     {
-        const Codec codec = m_codec;
-        layout.forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
-            const Scale scale = scales[block];
-            const float *from = x.data() + first;
-            float *to = y.data() + first;
-            if constexpr (requires { codec.quantizeRun(from, to, length, scale); }) {
-                codec.quantizeRun(from, to, length, scale);
-            } else {
+        forProcessor([&] {
+            const Codec codec = m_codec;
+            layout.forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
+                const Scale scale = scales[block];
+                const float *from = x.data() + first;
+                float *to = y.data() + first;
+                if constexpr (requires { codec.quantizeRun(from, to, length, scale); }) {
+                    codec.quantizeRun(from, to, length, scale);
+                } else {
 #pragma GCC ivdep
-                for (std::size_t i = 0; i < length; ++i)  // from and to are the same or do not overlap
-                    to[i] = codec.quantize(from[i], scale);
-            }
+                    for (std::size_t i = 0; i < length; ++i)  // from and to are the same or do not overlap
+                        to[i] = codec.quantize(from[i], scale);
+                }
+            });
         });
         if (std::any_of(scales.begin(), scales.end(), [this](const Scale &s) { return m_codec.mayOverflow(s); }))
             if (countNonFinite(y) > 0)

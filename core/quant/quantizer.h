@@ -68,6 +68,9 @@ public:
 
     // Bits of one element code.
     virtual int codeBits() const = 0;
+    // Significant binary digits that every result has at most, scale included; 24 where that is not known. Tiny values that a format
+    // passes through as they are (|x| <= 1e-8) are not counted.
+    virtual int significantBits() const { return 24; }
     // Bands of this many slices along the first dimension (the last band may be shorter) can be quantized one by one, in any
     // order and on any thread, with the same bits as the whole array. shape[0] where every scale depends on all rows.
     virtual std::int64_t rowGranularity(const Shape &shape) const = 0;

@@ -38,7 +38,7 @@ const std::array<Binade, 254> &binades()
 
 }  // namespace
 
-int floorLog2F32(float v)
+int floorLog2F32NearPower(float v)
 {
     const std::uint32_t bits = bitsOf(v);
     if (bits < 0x00800000U)
@@ -47,7 +47,7 @@ int floorLog2F32(float v)
     return biased - 127 + ((bits & 0x7FFFFFU) >= binades()[static_cast<std::size_t>(biased - 1)].firstUp ? 1 : 0);
 }
 
-int ceilLog2F32(float v)
+int ceilLog2F32NearPower(float v)
 {
     const std::uint32_t bits = bitsOf(v);
     if (bits < 0x00800000U)

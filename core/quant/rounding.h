@@ -37,7 +37,22 @@ inline int exactFloorLog2(float v)
 
 // floor and ceil of log2(v) rounded to float32, as the official code takes exponents: a value a few ulp away from 2^k (|k| >= 4)
 // counts as 2^k (numerics.md A.2, A.6). v positive and finite.
-int floorLog2F32(float v);
-int ceilLog2F32(float v);
+int floorLog2F32NearPower(float v);
+int ceilLog2F32NearPower(float v);
+
+// Away from the powers of two the exponent field says it: log2 has an ulp of 2^-17 at most here, which is 23 units of the mantissa.
+inline bool isNearPowerOfTwo(float v)
+{
+    constexpr std::uint32_t margin = 64;
+    return bitsOf(v) < 0x00800000U || (bitsOf(v) & 0x7FFFFFU) - margin >= 0x800000U - 2 * margin;
+}
+inline int floorLog2F32(float v)
+{
+    return isNearPowerOfTwo(v) ? floorLog2F32NearPower(v) : static_cast<int>(bitsOf(v) >> 23) - 127;
+}
+inline int ceilLog2F32(float v)
+{
+    return isNearPowerOfTwo(v) ? ceilLog2F32NearPower(v) : static_cast<int>(bitsOf(v) >> 23) - 126;
+}
 
 }  // namespace lqer

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/recon/corrected_linear.h"
 
+#include <optional>
 #include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/linalg/bf16_weight.h"
 #include "core/linalg/gemm.h"
 
 namespace lqer {
 
 struct CorrectedLinear::State {
-    Matrix weight;
+    Matrix weight;                     // empty if narrow
+    std::optional<Bf16Weight> narrow;  // the same where bfloat16 holds it and the inputs
     Vector bias;
     LowRankCorrection correction;
     bool flatActivations = false;
@@ -55,7 +58,11 @@ CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCor
         const std::span<float> flat(bias.data(), static_cast<std::size_t>(bias.size()));
         format->quantize(flat, {bias.size()}, flat);
     }
-    m_state->weight = std::move(quantizedWeight);
+    if (m_state->activation && m_state->activation->significantBits() <= 8 && quantizedWeight.size() > 0 && Bf16Weight::isSupported()
+        && Bf16Weight::holds(quantizedWeight))
+        m_state->narrow.emplace(quantizedWeight);
+    else
+        m_state->weight = std::move(quantizedWeight);
     m_state->bias = std::move(bias);
     m_state->correction = std::move(correction);
 }
@@ -70,7 +77,10 @@ void CorrectedLinear::apply(const ConstMatrixRef &x, MatrixRef y) const
         m_state->quantizeRows(m_state->activation, copy);
     }
     const ConstMatrixRef input = m_state->activation ? ConstMatrixRef(copy) : x;
-    multiplyTransposed(input, m_state->weight, y);
+    if (m_state->narrow)
+        m_state->narrow->multiply(input, y);
+    else
+        multiplyTransposed(input, m_state->weight, y);
     if (m_state->bias.size() > 0)
         y.rowwise() += m_state->bias.transpose();
     if (m_state->correction.rank() == 0)
@@ -84,9 +94,9 @@ void CorrectedLinear::apply(const ConstMatrixRef &x, MatrixRef y) const
     y += xab;
 }
 
-const Matrix &CorrectedLinear::quantizedWeight() const
+Matrix CorrectedLinear::quantizedWeight() const
 {
-    return m_state->weight;
+    return m_state->narrow ? m_state->narrow->values() : m_state->weight;
 }
 
 const Vector &CorrectedLinear::quantizedBias() const

@@ -22,7 +22,8 @@ struct LinearFormats {
     friend bool operator==(const LinearFormats &, const LinearFormats &) = default;
 };
 
-// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread.
+// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread. Where the values of Wq and of
+// Qx have at most 8 significant bits and the processor multiplies bfloat16, Qx(x) Wq^T is computed in it: the products are exact.
 class CorrectedLinear final : public LinearOperator {
 public:
     // quantizedWeight (out, in) is W_q already; bias empty without one; correction may be empty (rank 0), its factors are
@@ -31,7 +32,7 @@ public:
     CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCorrection correction, const LinearFormats &formats);
     ~CorrectedLinear() override;
     void apply(const ConstMatrixRef &x, MatrixRef y) const override;
-    const Matrix &quantizedWeight() const;
+    Matrix quantizedWeight() const;
     const Vector &quantizedBias() const;
 
 private:

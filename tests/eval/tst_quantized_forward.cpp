@@ -110,7 +110,7 @@ private slots:
         const Matrix weight = small.model().readWeight(site);
         const auto linear = hooks.makeLinear(site, weight, {});
         QVERIFY(linear != nullptr);
-        const Matrix &quantized = dynamic_cast<const CorrectedLinear &>(*linear).quantizedWeight();
+        const Matrix quantized = dynamic_cast<const CorrectedLinear &>(*linear).quantizedWeight();
         QCOMPARE(quantized, quantizeWeight(*makeQuantizer(*recipe.defaults.weight), weight, "w", {}));
         QVERIFY(quantized != weight);
         LinearSite unknown = site;

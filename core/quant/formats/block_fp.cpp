@@ -62,6 +62,7 @@ struct BlockFpCodec {
     }
     bool dependsOnAllRows() const { return false; }
     bool elementwise() const { return false; }
+    int significantBits() const { return width - 1; }
 
     std::vector<Scale> scales(std::span<const Statistic> statistics) const
     {

@@ -13,6 +13,7 @@ struct MxFloatElement {
     SmallFloat type;
 
     int bits() const { return type.bits(); }
+    int significantBits() const { return type.mantissaBits + 1; }
     int maxExponent() const { return type.maxExponent; }
     float quantize(float v) const { return std::copysign(type.round(std::fabs(v)), v); }
     std::uint32_t encode(float v) const
@@ -29,6 +30,7 @@ struct MxFloatElement {
 // INT8 of OCP MX: two's complement with six fraction bits; -2 is left unused, which keeps the range symmetric.
 struct MxInt8Element {
     int bits() const { return 8; }
+    int significantBits() const { return 7; }
     int maxExponent() const { return 0; }
     float integer(float v) const { return roundToEven(std::clamp(v * 64.0F, -127.0F, 127.0F)); }
     float quantize(float v) const { return integer(v) * 0x1p-6F; }
@@ -58,6 +60,7 @@ struct MxCodec {
     CodecStorage storage(std::uint64_t) const { return {.codeBits = element.bits(), .scaleBits = 8, .sharedExponentBits = 8}; }
     bool dependsOnAllRows() const { return false; }
     bool elementwise() const { return false; }
+    int significantBits() const { return element.significantBits(); }
     bool mayOverflow(const Scale &) const { return false; }
 
     static Scale scaleOf(int e8m0) { return {powerOfTwo(e8m0 - 127), static_cast<std::uint8_t>(e8m0)}; }

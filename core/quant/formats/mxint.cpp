@@ -35,6 +35,7 @@ struct MxintCodec {
     CodecStorage storage(std::uint64_t) const { return {.codeBits = width, .scaleBits = 8, .sharedExponentBits = 8}; }
     bool dependsOnAllRows() const { return false; }
     bool elementwise() const { return false; }
+    int significantBits() const { return width - 1; }
 
     std::vector<Scale> scales(std::span<const Statistic> statistics) const
     {

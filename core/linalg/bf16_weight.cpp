@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/linalg/bf16_weight.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include <fmt/format.h>
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/processor.h"
+#include "core/linalg/onednn.h"
+#include "core/tensor/half.h"
+
+namespace lqer {
+
+namespace {
+
+// Tokens of one product. A constant, because the layout of the weight is chosen for it.
+constexpr Index tileRows = 512;
+
+using Type = dnnl::memory::data_type;
+
+const dnnl::engine &processor()
+{
+    static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+    return engine;
+}
+
+dnnl::memory::desc rowMajor(Index rows, Index columns, Type type, Index stride)
+{
+    return {{rows, columns}, type, dnnl::memory::dims{stride, 1}};
+}
+
+// W^T, (in, out), where W is row-major.
+dnnl::memory::desc transposed(Index in, Index out)
+{
+    return {{in, out}, Type::f32, dnnl::memory::dims{1, in}};
+}
+
+dnnl::matmul::primitive_desc product(Index rows, Index in, Index out, const dnnl::memory::desc &weight, Index stride)
+{
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    const dnnl::matmul::desc described(rowMajor(rows, in, Type::bf16, in), weight, rowMajor(rows, out, Type::f32, stride));
+    return {described, attributes, processor()};
+}
+
+// dnnl::error becomes Error.
+template <typename Work>
+auto guarded(Index in, Index out, const Work &work)
+{
+    try {
+        return work();
+    } catch (const dnnl::error &error) {
+        if (error.status == dnnl_out_of_memory)
+            throw Error(ErrorCode::Memory, fmt::format("not enough memory for a bfloat16 weight of {}x{}", out, in));
+        throw Error(ErrorCode::Numeric, fmt::format("product with a bfloat16 weight of {}x{} failed: {}", out, in, error.what()));
+    }
+}
+
+// Rows of `from` next to each other.
+void toBf16(const ConstMatrixRef &from, std::uint16_t *to)
+{
+    for (Index row = 0; row < from.rows(); ++row)
+        forProcessor([in = from.data() + row * from.outerStride(), out = to + row * from.cols(), count = from.cols()] {
+            for (Index i = 0; i < count; ++i)
+                out[i] = floatToBf16(in[i]);
+        });
+}
+
+}  // namespace
+
+struct Bf16Weight::State {
+    Index in;
+    Index out;
+    dnnl::memory::desc layout;
+    std::vector<std::byte> bytes;
+
+    void *data() const { return const_cast<std::byte *>(bytes.data()); }  // oneDNN's arguments are not const
+};
+
+bool Bf16Weight::isSupported()
+{
+    static const bool supported = (dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16
+                                   || dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_amx);
+    return supported;
+}
+
+bool Bf16Weight::holds(const ConstMatrixRef &values)
+{
+    std::uint32_t lost = 0;
+    for (Index row = 0; row < values.rows(); ++row)
+        forProcessor([&lost, in = values.data() + row * values.outerStride(), count = values.cols()] {
+            std::uint32_t bits = 0;
+            for (Index i = 0; i < count; ++i)
+                bits |= std::bit_cast<std::uint32_t>(in[i]);
+            lost |= bits & 0xFFFFU;
+        });
+    return lost == 0;
+}
+
+Bf16Weight::Bf16Weight(const ConstMatrixRef &weight)
+{
+    LQER_ASSERT(isSupported() && weight.size() > 0 && weight.outerStride() == weight.cols());
+    useSingleThreadedOneDnn();
+    m_state = guarded(weight.cols(), weight.rows(), [&] {
+        auto state = std::make_shared<State>();
+        state->in = weight.cols();
+        state->out = weight.rows();
+        const dnnl::memory::desc any({state->in, state->out}, Type::bf16, dnnl::memory::format_tag::any);
+        state->layout = product(tileRows, state->in, state->out, any, state->out).weights_desc();
+        state->bytes.resize(state->layout.get_size());
+        dnnl::stream stream(processor());
+        dnnl::memory from(transposed(state->in, state->out), processor(), const_cast<float *>(weight.data()));
+        dnnl::memory to(state->layout, processor(), state->data());
+        dnnl::reorder(from, to).execute(stream, from, to);
+        stream.wait();
+        return std::shared_ptr<const State>(std::move(state));
+    });
+}
+
+Index Bf16Weight::in() const { return m_state->in; }
+Index Bf16Weight::out() const { return m_state->out; }
+
+void Bf16Weight::multiply(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const
+{
+    LQER_ASSERT(x.cols() == in() && y.rows() == x.rows() && y.cols() == out());
+    parallelFor(context, x.rows(), tileRows, [&](Index begin, Index end) {
+        useSingleThreadedOneDnn();
+        const Index rows = end - begin;
+        std::vector<std::uint16_t> narrow(static_cast<std::size_t>(rows * in()));
+        toBf16(x.middleRows(begin, rows), narrow.data());
+        guarded(in(), out(), [&] {
+            const auto described = product(rows, in(), out(), m_state->layout, std::max<Index>(out(), y.outerStride()));
+            std::vector<std::byte> scratch(described.scratchpad_desc().get_size());
+            dnnl::stream stream(processor());
+            dnnl::matmul(described)
+                .execute(stream, {{DNNL_ARG_SRC, dnnl::memory(described.src_desc(), processor(), narrow.data())},
+                                  {DNNL_ARG_WEIGHTS, dnnl::memory(m_state->layout, processor(), m_state->data())},
+                                  {DNNL_ARG_DST, dnnl::memory(described.dst_desc(), processor(), y.data() + begin * y.outerStride())},
+                                  {DNNL_ARG_SCRATCHPAD, dnnl::memory(described.scratchpad_desc(), processor(), scratch.data())}});
+            stream.wait();
+        });
+    });
+}
+
+Matrix Bf16Weight::values() const
+{
+    useSingleThreadedOneDnn();
+    return guarded(in(), out(), [&] {
+        Matrix weight(out(), in());
+        dnnl::stream stream(processor());
+        dnnl::memory from(m_state->layout, processor(), m_state->data());
+        dnnl::memory to(transposed(in(), out()), processor(), weight.data());
+        dnnl::reorder(from, to).execute(stream, from, to);
+        stream.wait();
+        return weight;
+    });
+}
+
+}  // namespace lqer
