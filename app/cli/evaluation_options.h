@@ -25,6 +25,7 @@ private:
     std::int64_t m_samples = 0;
     std::optional<TokenId> m_unscored;
     bool m_divergence = false;
+    std::string m_precision = "f32";
 };
 
 }  // namespace lqer::cli

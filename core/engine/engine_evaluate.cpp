@@ -55,7 +55,7 @@ bool canBeReused(const PerplexityOptions &options)
 
 bool isSameMeasurement(const PerplexityReport &report, const TokenWindows &windows, const PerplexityOptions &options)
 {
-    return report.dataHash == windows.hash && report.windowOptions == windows.options && report.weighting == options.weighting
+    return report.dataHash == windows.hash && report.windowOptions == windows.options && report.weighting == options.weighting && report.precision == options.forward.precision
            && report.windowTokens.size() == windows.windows.size()
            && (options.weighting == LossWeighting::Token || report.batch == options.batch);
 }

@@ -125,6 +125,7 @@ PerplexityReport summarize(const TokenWindows &windows, std::span<const std::vec
     report.dataHash = windows.hash;
     report.weighting = options.weighting;
     report.unscored = options.unscored;
+    report.precision = options.forward.precision;
     report.windows = static_cast<std::int64_t>(losses.size());
     std::vector<LossSum> draws;
     for (const LossSum &loss : losses) {
@@ -276,6 +277,7 @@ Json PerplexityReport::toJson() const
     json.set("weighting", toString(weighting));
     json.set("batch", batch);
     json.set("unscored", unscored ? Json(static_cast<std::int64_t>(*unscored)) : Json());
+    json.set("precision", toString(precision));
     json.set("windows", windows);
     json.set("tokens", tokens);
     json.set("words", words);
@@ -313,6 +315,8 @@ PerplexityReport PerplexityReport::fromJson(const JsonReader &json)
     report.batch = readCount(json, "batch");
     if (json.has("unscored"))
         report.unscored = static_cast<TokenId>(json["unscored"].integer(0, std::numeric_limits<TokenId>::max()));
+    if (json.has("precision"))  // reports from before there was a choice
+        report.precision = precisionFromString(json["precision"].string());
     report.windows = readCount(json, "windows");
     report.tokens = readCount(json, "tokens");
     report.words = readCount(json, "words");

@@ -45,6 +45,7 @@ struct PerplexityReport {
     LossWeighting weighting = LossWeighting::Token;
     std::int64_t batch = 0;           // windows per batch; 0 with LossWeighting::Token
     std::optional<TokenId> unscored;  // targets with this id were left out
+    Precision precision = Precision::Float32;  // of the linear layers that are not quantized
     std::int64_t windows = 0;         // that were run
     std::int64_t tokens = 0;          // targets that were scored
     std::int64_t words = 0;           // of the source, where they are counted; else 0

@@ -20,6 +20,8 @@ ForwardPass::ForwardPass(const ModelConfig &config, const ModelWeights &weights,
 {
     LQER_ASSERT(m_blocks <= config.layers);
     checkWindows();
+    if (options.precision == Precision::BFloat16 && !Bf16Weight::isSupported())
+        throw Error(ErrorCode::Unsupported, "this processor does not multiply bfloat16 (AVX512_BF16): take precision f32");
     if (config.positions == PositionKind::Rotary) {
         std::vector<std::int64_t> lengths;
         for (const TokenWindow &window : windows)
@@ -73,7 +75,7 @@ void ForwardPass::forEachWindow(WindowGroup &group, bool observed, const WindowS
 
 LoadedLinear ForwardPass::projection(const LinearSite &site)
 {
-    return {site, m_weights.weight(site), m_weights.bias(site), observedSite(site), m_hooks};
+    return {site, m_weights.weight(site), m_weights.bias(site), observedSite(site), m_hooks, m_options.precision};
 }
 
 void ForwardPass::embed(WindowGroup &group)
@@ -138,7 +140,8 @@ std::shared_ptr<const LoadedBlock> ForwardPass::block(std::int64_t layer)
     if (const auto kept = m_keptBlocks.find(layer); kept != m_keptBlocks.end())
         return kept->second;
     auto loaded = std::make_shared<const LoadedBlock>(m_config, m_weights, layer, m_hooks,
-                                                      [this](const LinearSite &site) { return observedSite(site); }, m_silent);
+                                                      [this](const LinearSite &site) { return observedSite(site); }, m_options.precision,
+                                                      m_silent);
     if (mayKeep(loaded->bytes()))
         m_keptBlocks.emplace(layer, loaded);
     return loaded;

@@ -10,13 +10,17 @@
 
 namespace lqer {
 
-LoadedLinear::LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks)
+LoadedLinear::LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks,
+                           Precision precision)
     : m_role(site.role), m_out(site.out), m_input(input), m_weight(std::move(weight)), m_bias(std::move(bias)),
       m_replacement(hooks.makeLinear(site, m_weight, m_bias))
 {
     if (m_replacement) {
         m_weight.resize(0, 0);
         m_bias.resize(0);
+    } else if (precision == Precision::BFloat16) {
+        m_narrow.emplace(m_weight);
+        m_weight.resize(0, 0);
     }
 }
 
@@ -27,7 +31,10 @@ Matrix LoadedLinear::apply(const ConstMatrixRef &x, const TaskContext &context) 
         m_replacement->apply(x, y);
         return y;
     }
-    multiplyTransposed(x, m_weight, y, context);
+    if (m_narrow)
+        m_narrow->multiply(x, y, context);
+    else
+        multiplyTransposed(x, m_weight, y, context);
     if (m_bias.size() > 0)
         y.rowwise() += m_bias.transpose();
     return y;
@@ -69,7 +76,7 @@ AttentionGeometry geometryOf(const ModelConfig &config, std::int64_t layer)
 }  // namespace
 
 LoadedBlock::LoadedBlock(const ModelConfig &config, const ModelWeights &weights, std::int64_t layer, ForwardHooks &hooks,
-                         const ObservedSite &observed, const TaskContext &context)
+                         const ObservedSite &observed, Precision precision, const TaskContext &context)
     : m_config(config), m_layer(layer), m_geometry(geometryOf(config, layer)),
       m_attentionNorm(config, weights, weights.layout().blocks[static_cast<std::size_t>(layer)].attentionNorm),
       m_mlpNorm(config, weights, weights.layout().blocks[static_cast<std::size_t>(layer)].mlpNorm),
@@ -85,9 +92,11 @@ LoadedBlock::LoadedBlock(const ModelConfig &config, const ModelWeights &weights,
     });
     m_linears.reserve(sites.size());
     for (std::size_t i = 0; i < sites.size(); ++i) {
-        m_bytes += static_cast<std::uint64_t>(sites[i].in) * static_cast<std::uint64_t>(sites[i].out) * sizeof(float);
+        m_bytes += static_cast<std::uint64_t>(sites[i].in) * static_cast<std::uint64_t>(sites[i].out)
+                   * (precision == Precision::BFloat16 ? sizeof(std::uint16_t) : sizeof(float));
         context.checkStop();
-        m_linears.emplace_back(sites[i], std::move(values[i]), std::move(biases[i]), observed(sites[i]), hooks);
+        m_linears.emplace_back(sites[i], std::move(values[i]), std::move(biases[i]), observed(sites[i]), hooks,
+                               precision);
     }
 }
 

@@ -3,13 +3,16 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "core/linalg/bf16_weight.h"
 #include "core/model/attention.h"
 #include "core/model/hooks.h"
 #include "core/model/model_weights.h"
+#include "core/model/precision.h"
 #include "core/model/rotary.h"
 
 namespace lqer {
@@ -21,7 +24,7 @@ using SiteInputs = std::vector<std::pair<const ActivationSite *, Matrix>>;
 class LoadedLinear {
 public:
     // `input` is the activation site it reads if a hook wants to see it, else nullptr.
-    LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks);
+    LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks, Precision precision);
 
     LinearRole role() const { return m_role; }
     const ActivationSite *observedInput() const { return m_input; }
@@ -32,7 +35,8 @@ private:
     LinearRole m_role;
     Index m_out;
     const ActivationSite *m_input;
-    Matrix m_weight;  // empty when replaced
+    Matrix m_weight;                     // empty when replaced or narrow
+    std::optional<Bf16Weight> m_narrow;
     Vector m_bias;
     std::unique_ptr<LinearOperator> m_replacement;
 };
@@ -57,10 +61,10 @@ class LoadedBlock {
 public:
     // Weights are read in parallel; hooks.makeLinear() is called in the order of the block.
     LoadedBlock(const ModelConfig &config, const ModelWeights &weights, std::int64_t layer, ForwardHooks &hooks,
-                const ObservedSite &observed, const TaskContext &context);
+                const ObservedSite &observed, Precision precision, const TaskContext &context);
 
     bool isObserved() const;
-    // Float32 bytes of its linear layers.
+    // Bytes of its linear layers, as they are multiplied.
     std::uint64_t bytes() const { return m_bytes; }
     // hidden (tokens, hidden) of one window goes through the block in place; inputs of observed sites are appended to `inputs`.
     // rotary is null with learned positions.

@@ -10,6 +10,7 @@
 #include "core/io/checkpoint.h"
 #include "core/model/hooks.h"
 #include "core/model/model_config.h"
+#include "core/model/precision.h"
 #include "core/model/sites.h"
 #include "core/task/task_context.h"
 #include "core/text/token_windows.h"
@@ -58,6 +59,8 @@ public:
         std::uint64_t weightBudget = 0;
         // Windows that go through the model together: their hidden states are kept, blocks are loaded once per group. 0: all.
         std::size_t group = 0;
+        // Of the linear layers' products. Throws Error(Unsupported) where the processor does not multiply bfloat16.
+        Precision precision = Precision::Float32;
         // Stop after this many blocks; -1: all of them, what lies behind (OPT-350m's project_out) and the head.
         std::int64_t blocks = -1;
     };

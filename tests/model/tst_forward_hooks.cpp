@@ -203,7 +203,7 @@ private slots:
             QCOMPARE(window, next[site]++);
         // Groups change the order of sites only: a site still sees its windows ascending, with the same values.
         ObservingHooks grouped;
-        model.transformer.forward(windows, grouped, {0, 2, -1}, {}, TaskContext{&pool});
+        model.transformer.forward(windows, grouped, {.group = 2}, {}, TaskContext{&pool});
         QVERIFY(grouped.inputs == alone.inputs);
     }
 
@@ -235,13 +235,13 @@ private slots:
         ObservingHooks hooks;
         hooks.only = "model.decoder.layers.0.fc2";
         const auto noLogits = [](std::size_t, Index, const ConstMatrixRef &) { throw std::logic_error("logits of a part"); };
-        model.transformer.forward(windows, hooks, {0, 0, 1}, noLogits, {});
+        model.transformer.forward(windows, hooks, {.blocks = 1}, noLogits, {});
         QCOMPARE(hooks.calls.size(), 3U);
         ObservingHooks all;
-        model.transformer.forward(windows, all, {0, 0, 1}, noLogits, {});
+        model.transformer.forward(windows, all, {.blocks = 1}, noLogits, {});
         QCOMPARE(all.calls.size(), 3U * 5U);  // project_in and four sites of the first block
         ObservingHooks none;
-        model.transformer.forward(windows, none, {0, 0, 0}, noLogits, {});
+        model.transformer.forward(windows, none, {.blocks = 0}, noLogits, {});
         QCOMPARE(none.calls.size(), 3U);
     }
 
@@ -321,7 +321,7 @@ private slots:
         std::size_t window = 0;
         Index next = 0;
         double worst = 0;
-        model.transformer.forward(windows, plain, {0, 2, -1}, [&](std::size_t w, Index row, const ConstMatrixRef &logits) {
+        model.transformer.forward(windows, plain, {.group = 2}, [&](std::size_t w, Index row, const ConstMatrixRef &logits) {
             if (w != window) {
                 QCOMPARE(next, static_cast<Index>(windows[window].ids.size()));
                 QCOMPARE(w, ++window);
@@ -352,7 +352,7 @@ private slots:
         ThreadPool pool(3);
         const auto expected = transformer.logProbabilities(windows, plain, {}, {});
         std::vector<std::vector<float>> scores;
-        transformer.logProbabilities(windows, plain, {0, 2, -1}, [&](std::size_t window, std::vector<float> some) {
+        transformer.logProbabilities(windows, plain, {.group = 2}, [&](std::size_t window, std::vector<float> some) {
             QCOMPARE(window, scores.size());
             scores.push_back(std::move(some));
         }, TaskContext{&pool});
@@ -362,7 +362,7 @@ private slots:
         QCOMPARE(head.rows(), 50);
         QCOMPARE(head.cols(), 16);
         std::size_t next = 0;
-        transformer.finalHidden(windows, plain, {0, 2, -1}, [&](std::size_t window, const Matrix &hidden) {
+        transformer.finalHidden(windows, plain, {.group = 2}, [&](std::size_t window, const Matrix &hidden) {
             QCOMPARE(window, next++);
             QCOMPARE(hidden.rows(), static_cast<Index>(windows[window].ids.size()));
             const Eigen::RowVectorXd row = (hidden * head.transpose()).row(3).cast<double>();
@@ -380,20 +380,20 @@ private slots:
         Progress progress;
         const TaskContext context{nullptr, &progress, {}, nullptr};
         const auto sink = [](std::size_t, Index, const ConstMatrixRef &) {};
-        progress.beginStage("test", model.transformer.forwardSteps(5, {0, 2, -1}, true));
+        progress.beginStage("test", model.transformer.forwardSteps(5, {.group = 2}, true));
         QCOMPARE(progress.total(), 5U * 4U);
-        model.transformer.forward(windows, plain, {0, 2, -1}, sink, context);
+        model.transformer.forward(windows, plain, {.group = 2}, sink, context);
         QCOMPARE(progress.done(), progress.total());
         progress.beginStage("test", 0);
-        model.transformer.logProbabilities(windows, plain, {0, 3, -1}, context);
+        model.transformer.logProbabilities(windows, plain, {.group = 3}, context);
         QCOMPARE(progress.done(), 20U);
         progress.beginStage("test", 0);
         model.transformer.forward(windows, plain, {}, {}, context);
         QCOMPARE(progress.done(), model.transformer.forwardSteps(5, {}, false));
         progress.beginStage("test", 0);
-        model.transformer.forward(windows, plain, {0, 0, 2}, {}, context);
+        model.transformer.forward(windows, plain, {.blocks = 2}, {}, context);
         QCOMPARE(progress.done(), 10U);
-        QCOMPARE(model.transformer.forwardSteps(5, {0, 0, 2}, true), 10U);
+        QCOMPARE(model.transformer.forwardSteps(5, {.blocks = 2}, true), 10U);
     }
 
     void aRequestedStopEndsTheRun()
