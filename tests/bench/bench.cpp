@@ -21,6 +21,7 @@ const std::vector<Benchmark> &allBenchmarks()
         {"kernels", "products, R accumulation: share of the processor's peak", benchKernels},
         {"formats", "quantizers and dequantizers: share of the memory's bandwidth", benchFormats},
         {"forward", "tokens per second of generated LLaMA-shaped models", benchForward},
+        {"start", "opening a checkpoint of 13.5 GB, reopening a project of 224 layers", benchStart},
     };
     return all;
 }

@@ -74,5 +74,6 @@ void benchSpectrum(Report &report, const Options &options);
 void benchKernels(Report &report, const Options &options);
 void benchFormats(Report &report, const Options &options);
 void benchForward(Report &report, const Options &options);
+void benchStart(Report &report, const Options &options);
 
 }  // namespace lqer::bench

@@ -56,7 +56,7 @@ void writeGguf(const std::string &folder, const std::string &path)
         stored.copyTo(values);
         writer.write(std::as_bytes(std::span(values)));
     }
-    writer.commit();
+    writer.finished().commit();
 }
 
 // Processor seconds of one run of `repetitions` prompts.
