@@ -293,10 +293,10 @@ std::string spectrumChart(const LayerView &layer)
         const double edge = noiseLevel(record.sigmaUnscaled, record.in, record.out).edge / record.sigmaUnscaled[0];
         if (edge > low && edge < 1.1) {
             svg.line({left, y.at(edge)}, {plotWidth - right, y.at(edge)}, "noise");
-            // At the right end, where curves are low, unless the rank's name is there.
+            // At the right end, where curves are low; below the line if the rank's name is above it.
             const double room = plotWidth - right - 12 - labelWidth("noise edge") - labelWidth("rank 256");
-            const bool atRight = layer.footprint.rank == 0 || x.at(static_cast<double>(layer.footprint.rank)) < room;
-            svg.text({atRight ? plotWidth - right - 4 : left + 5, y.at(edge) - 5}, "noise edge", "name", atRight ? Svg::Anchor::End : Svg::Anchor::Start);
+            const bool above = layer.footprint.rank == 0 || x.at(static_cast<double>(layer.footprint.rank)) < room;
+            svg.text({plotWidth - right - 4, y.at(edge) + (above ? -5 : 14)}, "noise edge", "name", Svg::Anchor::End);
         }
     }
     for (const Curve &curve : curves) {

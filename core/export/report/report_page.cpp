@@ -359,7 +359,7 @@ private:
         }
         if (charts.empty())
             return;
-        m_html += fmt::format("<h2>Singular values of the error</h2>\n<p>Of the {} with the largest errors. The faster a curve falls, the more of the error a small rank takes away; "
+        m_html += fmt::format("<h2 class=\"page\">Singular values of the error</h2>\n<p>Of the {} with the largest errors. The faster a curve falls, the more of the error a small rank takes away; "
                               "what lies below the noise edge is not worth rank. Each curve is relative to its first value.</p>\n", count == 1 ? "layer" : fmt::format("{} layers", count));
         m_html += "<div class=\"key\"><span><i class=\"k-before\"></i>of the error as it is</span>";
         if (shaped)

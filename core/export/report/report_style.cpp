@@ -36,7 +36,7 @@ svg { display: block; width: 100%; height: auto; font-family: inherit; font-size
 .dot.main { fill: var(--after); stroke: var(--page); stroke-width: 1.5; } .dot.before { fill: var(--before); } .dot.other { fill: var(--other); }
 .dot.original { fill: var(--page); stroke: var(--ink); stroke-width: 2; }
 .cell { fill: var(--heat); } .cell.unknown { fill: var(--panel); stroke: var(--rule); }
-.in { fill: var(--ink); font-variant-numeric: tabular-nums; } .in.strong { fill: #fff; font-weight: 600; }
+.in { fill: var(--ink); font-variant-numeric: tabular-nums; } .in.strong { fill: #fff; }
 .bar.before { fill: var(--before); fill-opacity: .5; } .bar.after { fill: var(--after); }
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; } .curve.before { stroke: var(--before); } .curve.after { stroke: var(--after); }
 .kept { fill: var(--kept); } .rank { stroke: var(--ink); stroke-width: 1.5; } .noise { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; }
@@ -66,10 +66,10 @@ footer { color: var(--soft); font-size: 13px; margin-top: 40px; border-top: 1px 
 @media print { :root { color-scheme: light; --page: #ffffff; --panel: #f6f7f9; --ink: #1a1f26; --soft: #5b6572; --rule: #cfd5dd; --before: #d98324;
     --after: #1f5fd0; --other: #8a93a0; --heat: #c2410c; --kept: #1f5fd014; --good: #14713d; --bad: #b3261e; }
   body { font-size: 10.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact; } main { max-width: none; padding: 0; }
-  h1 { font-size: 20pt; } h2 { font-size: 14pt; margin-top: 22pt; break-after: avoid; } h3, .key { break-after: avoid; break-inside: avoid; } .verdict { font-size: 11.5pt; }
+  h1 { font-size: 20pt; } h2 { font-size: 14pt; margin-top: 22pt; break-after: avoid; } h3, .key { break-after: avoid; break-inside: avoid; } .verdict { font-size: 11.5pt; } h2 + p { break-after: avoid; } h2.page { break-before: page; margin-top: 0; border-top: 0; }
   .cards { grid-template-columns: repeat(6, 1fr); gap: 6px; } .card { padding: 7px 9px; } .card .value { font-size: 14pt; } .card .label, .card .note { font-size: 8pt; }
   .pair { grid-template-columns: 1fr 1fr; gap: 12px 18px; } figure, tr, .card, pre.short { break-inside: avoid; } .table, .wide { overflow: visible; }
-  .wide svg { width: 100%; max-width: 100%; } table { font-size: 7.5pt; } th, td { padding: 2px 4px; } td.wrap { min-width: 0; } pre { font-size: 8pt; } dl.terms { font-size: 9pt; columns: 2 280px; } }
+  .wide svg { width: 100%; max-width: 100%; } table { font-size: 7.5pt; } th, td { padding: 2px 4px; } td.wrap { min-width: 0; } pre { font-size: 8pt; columns: 3 180px; column-gap: 18px; } dl.terms { font-size: 9pt; columns: 2 280px; } }
 )";
 
 }  // namespace lqer
