@@ -21,6 +21,7 @@ struct CalibrateOptions {
     TextOptions text{"calibration"};
     CalibrationOptions calibration;
     bool diagonalOnly = false;
+    std::string imatrix;
 };
 
 double median(VectorF64 values)
@@ -34,10 +35,16 @@ int calibrateModel(Session &session, const CalibrateOptions &options)
     Opened opened = options.model.open(session);
     CalibrationOptions calibration = options.calibration;
     calibration.autocorrelation = !options.diagonalOnly;
-    const std::shared_ptr<const TokenWindows> windows = options.text.windows(session, *opened.model);
-    options.model.openProject(session, opened);
-    const std::shared_ptr<const CalibrationResult> result =
-        session.engine().calibrate(*opened.model, *opened.project, *windows, calibration, session.context());
+    std::shared_ptr<const CalibrationResult> result;
+    if (!options.imatrix.empty()) {
+        options.model.openProject(session, opened);
+        result = session.engine().importImatrix(*opened.model, *opened.project, options.imatrix, session.context());
+        session.console().note("An imatrix holds mean squares only: scalings diag and identity can use it, lqer and exact need a calibration");
+    } else {
+        const std::shared_ptr<const TokenWindows> windows = options.text.windows(session, *opened.model);
+        options.model.openProject(session, opened);
+        result = session.engine().calibrate(*opened.model, *opened.project, *windows, calibration, session.context());
+    }
     opened.project->save();
 
     TextTable table({{"activation site", Align::Left}, {"channels"}, {"tokens"}, {"median", Align::Right, "RMS of a channel"},
@@ -55,8 +62,9 @@ int calibrateModel(Session &session, const CalibrateOptions &options)
                          .set("median_rms", middle).set("largest_rms", largest));
     }
     const CalibrationStats &stats = *result->stats;
-    session.console().print(fmt::format("{}\n{} {} windows of {} tokens from {} in {}{}\n", table.toString(), result->reused ? "Reused:" : "Calibrated on",
-                                        stats.windows, stats.windowLength, escaped(stats.data), escaped(opened.project->folder()),
+    const std::string source = options.imatrix.empty() ? fmt::format("{} windows of {} tokens from {}", stats.windows, stats.windowLength, stats.data) : stats.data;
+    session.console().print(fmt::format("{}\n{} {} in {}{}\n", table.toString(), result->reused ? "Reused:" : options.imatrix.empty() ? "Calibrated on" : "Taken from",
+                                        escaped(source, 400), escaped(opened.project->folder()),
                                         result->reused ? "" : fmt::format(", {}", formatSeconds(result->seconds))));
     session.console().result("calibrate", Json::object().set("project", opened.project->folder()).set("calibration", stats.key())
                                               .set("reused", result->reused).set("seconds", result->seconds).set("windows", stats.windows)
@@ -72,7 +80,9 @@ void addCalibrateCommand(CLI::App &app, Invocation &invocation)
     command->footer("One forward pass gives what all scalings need: mean magnitude (lqer), mean square (diag) and autocorrelation (exact). The statistics\n"
                     "are kept in the project with where they came from, and are reused by everything that follows. Interrupted, it carries on with the\n"
                     "layers that are missing.\n\n"
-                    "Examples:\n  lqer calibrate MODEL --text sample.txt --windows 128\n  lqer calibrate MODEL --text docs.jsonl --field content --window 1024");
+                    "An imatrix file of llama.cpp (GGUF or .dat) takes the place of the forward pass where scaling diag is enough.\n\n"
+                    "Examples:\n  lqer calibrate MODEL --text sample.txt --windows 128\n  lqer calibrate MODEL --text docs.jsonl --field content --window 1024\n"
+                    "  lqer calibrate MODEL --imatrix imatrix.gguf && lqer decompose MODEL --recipe qera-approx-mxint4");
     const auto options = std::make_shared<CalibrateOptions>();
     options->model.addModel(*command);
     options->model.addProject(*command);
@@ -83,6 +93,9 @@ void addCalibrateCommand(CLI::App &app, Invocation &invocation)
         ->check(CLI::Range(1, 1 << 20))
         ->group("Calibration data");
     command->add_flag("--no-autocorrelation", options->diagonalOnly, "Save the memory and time for it; scaling exact is not possible then")
+        ->group("Calibration data");
+    command->add_option("--imatrix", options->imatrix, "Take the inputs' mean squares from this file of llama.cpp in place of a forward pass (scaling diag only)")
+        ->type_name("FILE")
         ->group("Calibration data");
     command->callback([options, &invocation] { invocation.work = [options](Session &session) { return calibrateModel(session, *options); }; });
 }

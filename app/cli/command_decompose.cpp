@@ -89,6 +89,7 @@ void addDecomposeCommand(CLI::App &app, Invocation &invocation)
     const auto options = std::make_shared<DecomposeCommand>();
     options->model.addModel(*command);
     options->model.addProject(*command);
+    options->model.addBase(*command);
     options->recipe.add(*command, false);
     command->add_option("--max-rank", options->options.maxRank, "Keep factors up to this rank (0: all of a small layer, 256 of a large one)")
         ->type_name("K")

@@ -78,9 +78,9 @@ int evaluateModel(Session &session, const EvaluateCommand &command)
     EvaluateOptions options = command.evaluation.options();
     options.calibration = command.calibration;
     options.perplexity.keepLogProbabilities = !command.logProbabilities.empty();
-    const bool quantized = command.recipe.isStated();
+    const bool quantized = command.recipe.isStated() || command.model.hasBase();
     if (options.divergence && !quantized)
-        throw Error(ErrorCode::Argument, "--divergence compares a quantized model with the original: give --recipe too");
+        throw Error(ErrorCode::Argument, "--divergence compares a quantized model with the original: give --recipe or --base too");
 
     Opened opened = command.model.open(session);
     const std::shared_ptr<const TokenWindows> windows = command.text.windows(session, *opened.model);
@@ -126,6 +126,7 @@ void addEvaluateCommand(CLI::App &app, Invocation &invocation)
     const auto options = std::make_shared<EvaluateCommand>();
     options->model.addModel(*command);
     options->model.addProject(*command);
+    options->model.addBase(*command);
     options->recipe.add(*command, false);
     options->text.add(*command, 0);
     options->evaluation.add(*command);

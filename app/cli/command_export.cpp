@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -23,6 +24,7 @@ struct ExportCommand {
     std::string project;
     std::string recipe;
     std::string calibration;
+    std::string base;
     ExportRequest request;
     std::map<std::string, std::string> options;  // as written, by name
     bool list = false;
@@ -59,13 +61,18 @@ int listTargets(Session &session)
 
 // A recipe of the project: by number of the report that measured it, by name, else from a file or a preset. Without a choice, that of the
 // newest report with one.
-QuantizationRecipe chosenRecipe(Session &session, const Project &project, const LoadedModel &model, const std::string &choice)
+struct ChosenRecipe {
+    QuantizationRecipe recipe;
+    std::optional<ReportedBase> base;  // of the report, if W_q came from an existing quantization
+};
+
+ChosenRecipe chosenRecipe(Session &session, const Project &project, const LoadedModel &model, const std::string &choice)
 {
     const auto reports = session.engine().reports(project);
     if (choice.empty()) {
         for (auto report = reports.rbegin(); report != reports.rend(); ++report)
             if ((*report)->recipe)
-                return *(*report)->recipe;
+                return {*(*report)->recipe, (*report)->base};
         throw Error(ErrorCode::Argument, project.folder(), "", "has no report with a recipe: say one with --recipe");
     }
     std::size_t number = 0;
@@ -75,13 +82,13 @@ QuantizationRecipe chosenRecipe(Session &session, const Project &project, const 
             throw Error(ErrorCode::Argument, project.folder(), "", fmt::format("has reports 1 to {}, not {}", reports.size(), number));
         if (!reports[number - 1]->recipe)
             throw Error(ErrorCode::Argument, project.folder(), "", fmt::format("report {} is of the original model: it has no recipe", number));
-        return *reports[number - 1]->recipe;
+        return {*reports[number - 1]->recipe, reports[number - 1]->base};
     }
     if (const auto stored = project.recipe(choice))
-        return *stored;
+        return {*stored, {}};
     if (isRecipeFile(choice))
-        return findRecipe(choice);
-    return withSensibleRanks(findRecipe(choice), model.transformer().linearSites());
+        return {findRecipe(choice), {}};
+    return {withSensibleRanks(findRecipe(choice), model.transformer().linearSites()), {}};
 }
 
 int exportProject(Session &session, ExportCommand command)
@@ -101,8 +108,12 @@ int exportProject(Session &session, ExportCommand command)
     const std::shared_ptr<Project> project = engine.openProject(command.project);
     for (const std::string &note : project->notes())
         session.console().note(fmt::format("{}: {}", project->folder(), note));
-    const auto model = engine.loadFor(*project, session.context());
-    const QuantizationRecipe recipe = chosenRecipe(session, *project, *model, command.recipe);
+    auto model = engine.loadFor(*project, session.context());
+    const auto [recipe, reported] = chosenRecipe(session, *project, *model, command.recipe);
+    if (!command.base.empty() || reported)
+        model = engine.withBase(*model, command.base.empty() ? reported->path : command.base, session.context());
+    if (reported && command.base.empty() && model->base()->fingerprint() != reported->fingerprint)
+        throw Error(ErrorCode::Conflict, reported->path, "", "has changed since the report was made: say which quantization with --base");
     // Errors among them end exportModel() with the first.
     for (const ExportProblem &problem : engine.forecastExport(*model, *project, recipe, command.request, command.calibration).problems)
         if (problem.severity == ExportProblem::Severity::Warning)
@@ -141,6 +152,7 @@ void addExportCommand(CLI::App &app, Invocation &invocation)
     CLI::Option *out = command->add_option("--out,-o", options->request.path, "Folder (or file) to be made")->type_name("DIR");
     command->add_option("--recipe,-r", options->recipe, "Number of a report, name of a recipe in the project, recipe file or preset (default: the newest report's)")
         ->type_name("RECIPE");
+    command->add_option("--base", options->base, "The existing quantization that W_q comes from (default: the report's, if it had one)")->type_name("QUANTIZED");
     command->add_option("--calibration", options->calibration, "Key of the statistics to use (default: the latest)")->type_name("KEY");
     command->add_flag("--overwrite", options->request.overwrite, "Replace an earlier export at DIR (nothing else is ever replaced)");
     CLI::Option *list = command->add_flag("--list", options->list, "The targets with their options");

@@ -48,11 +48,11 @@ RunRequest makeRequest(Session &session, const LoadedModel &model, const RunComm
     return request;
 }
 
-std::string formatsLine(const QuantizationRecipe &recipe)
+std::string formatsLine(const QuantizationRecipe &recipe, const QuantizedBase *base)
 {
     const auto name = [](const std::optional<FormatSpec> &spec) { return spec ? shortName(*spec) : std::string("as stored"); };
     const LayerSettings &defaults = recipe.defaults;
-    return fmt::format("weights {}, activations {}, A and B {}, rank {}", name(defaults.weight), name(defaults.activation), name(defaults.a),
+    return fmt::format("weights {}, activations {}, A and B {}, rank {}", base ? base->description() : name(defaults.weight), name(defaults.activation), name(defaults.a),
                        defaults.rank.value_or(0));
 }
 
@@ -81,7 +81,7 @@ int runModel(Session &session, const RunCommand &command)
             reports.append(report->toJson());
         }
         runs.append(Json::object().set("recipe", recipe.toJson()).set("reports", std::move(reports)));
-        console.print(fmt::format("\n{}\n{}\n", escaped(recipe.name), formatsLine(recipe)));
+        console.print(fmt::format("\n{}\n{}\n", escaped(recipe.name), formatsLine(recipe, opened.model->base())));
         if (named.empty())
             continue;
         if (!command.noLayers)
@@ -110,10 +110,12 @@ void addRunCommand(CLI::App &app, Invocation &invocation)
                     "  exact     ... by their whole autocorrelation (QERA-exact): the least output error a rank can give\n"
                     "What is in the project already is not computed again; interrupted or killed, the same command carries on.\n\n"
                     "Examples:\n  lqer run resources/demo\n  lqer run MODEL --calibration-text sample.txt --evaluation-text wiki.test.raw\n"
-                    "  lqer run MODEL --weights mxint4,mxint3,mxint2 --rank 32 --no-layers\n  lqer run MODEL --recipe my.json --alone");
+                    "  lqer run MODEL --weights mxint4,mxint3,mxint2 --rank 32 --no-layers\n  lqer run MODEL --recipe my.json --alone\n"
+                    "  lqer run MODEL --base MODEL-Q4_K_M.gguf");
     const auto options = std::make_shared<RunCommand>();
     options->model.addModel(*command);
     options->model.addProject(*command);
+    options->model.addBase(*command);
     options->recipe.add(*command, true);
     command->add_option("--compare", options->compare, "Scalings to compare")->delimiter(',')->capture_default_str()->type_name("NAMES");
     command->add_flag("--alone", options->alone, "Only the recipe: no plain quantization, no other scalings");

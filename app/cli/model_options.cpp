@@ -50,6 +50,14 @@ void ModelOptions::addProject(CLI::App &command)
         ->type_name("FOLDER");
 }
 
+void ModelOptions::addBase(CLI::App &command)
+{
+    command.add_option("--base", m_base, "An existing quantization of MODEL, whose W_q is taken in place of the recipe's format: a GGUF file, or a "
+                                         "folder packed by GPTQ, AWQ or compressed-tensors. Only A and B are computed")
+        ->type_name("QUANTIZED")
+        ->group("Recipe");
+}
+
 Opened ModelOptions::open(Session &session) const
 {
     Opened opened;
@@ -61,6 +69,8 @@ Opened ModelOptions::open(Session &session) const
     } else {
         opened.model = session.engine().load(m_model, session.context());
     }
+    if (hasBase())
+        opened.model = session.engine().withBase(*opened.model, m_base, session.context());
     return opened;
 }
 

@@ -33,6 +33,9 @@ class ModelOptions {
 public:
     void addModel(CLI::App &command);
     void addProject(CLI::App &command);
+    // --base: an existing quantization of MODEL that W_q is read from. open() opens it too.
+    void addBase(CLI::App &command);
+    bool hasBase() const { return !m_base.empty(); }
 
     Opened open(Session &session) const;
     // Adds the project: the one given, else NAME.lqer in the current folder. Makes it if it is not there, so a command looks at
@@ -44,6 +47,7 @@ private:
 
     std::string m_model;
     std::string m_project;
+    std::string m_base;
 };
 
 // Throws Error if a file cannot be made at `path`, before anything is computed for it.

@@ -7,10 +7,26 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "core/base/error.h"
 #include "core/quant/quantizer.h"
 #include "core/recipe/check.h"
 
 namespace lqer::cli {
+
+namespace {
+
+// What an existing quantization is repaired by unless something else is said: the least output error that a rank can give, A and B in
+// the type that adapters have.
+QuantizationRecipe repairRecipe()
+{
+    QuantizationRecipe recipe = findRecipePreset("qera-exact-mxint4");
+    recipe.name = "QERA-exact, rank 32";
+    recipe.defaults.weight.reset();
+    recipe.defaults.a = recipe.defaults.b = FormatSpec::parse("bfloat16");
+    return recipe;
+}
+
+}  // namespace
 
 bool isRecipeFile(const std::string &name)
 {
@@ -48,7 +64,9 @@ bool RecipeOptions::isStated() const
 std::vector<QuantizationRecipe> RecipeOptions::recipes(Session &session, const LoadedModel &model) const
 {
     const bool preset = m_recipe.empty() || !isRecipeFile(m_recipe);
-    QuantizationRecipe base = m_recipe.empty() ? defaultRecipe() : findRecipe(m_recipe);
+    if (model.base() && !m_weights.empty())
+        throw Error(ErrorCode::Argument, fmt::format("--weights and --base exclude each other: W_q comes from {}", model.base()->path()));
+    QuantizationRecipe base = !m_recipe.empty() ? findRecipe(m_recipe) : model.base() ? repairRecipe() : defaultRecipe();
     if (base.name.empty())
         base.name = std::filesystem::path(m_recipe).stem().string();
     if (!m_activations.empty()) {

@@ -15,12 +15,13 @@ namespace lqer {
 // What calibration knows about one activation site (one input x of `features` channels). A value.
 struct SiteStats {
     std::int64_t tokens = 0;
-    VectorF64 maxMeanAbs;       // LQER: largest per-batch mean of |x_i|
+    VectorF64 maxMeanAbs;       // LQER: largest per-batch mean of |x_i|; empty in imported statistics, which have squares only
     VectorF64 sumSquares;       // QERA-approx: sum of x_i^2 over all tokens
-    VectorF64 maxAbs;           // largest |x_i|, for plots
+    VectorF64 maxAbs;           // largest |x_i|, for plots; empty likewise
     MatrixF64 autocorrelation;  // QERA-exact: sum of x^T x over all tokens, (features, features); empty if not collected
 
     Index features() const { return sumSquares.size(); }
+    bool hasMagnitudes() const { return maxMeanAbs.size() > 0; }
     bool hasAutocorrelation() const { return autocorrelation.size() > 0; }
     // Scale vectors as the official code forms them.
     VectorF64 lqerScale() const;      // s = max(maxMeanAbs, 1e-4), divided by sqrt(min s * max s)

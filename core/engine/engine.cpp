@@ -2,7 +2,9 @@
 #include "core/engine/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -10,6 +12,8 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/engine/engine_state.h"
+#include "core/eval/quantized_forward.h"
+#include "core/import/quantized_checkpoint.h"
 #include "core/quant/quantizer.h"
 
 namespace lqer {
@@ -81,10 +85,43 @@ std::string chooseCalibration(const Project &project, const LoadedModel &model, 
     return latest;
 }
 
+LayerPlan planFor(const LoadedModel &model, const QuantizationRecipe &recipe, const LinearSite &site)
+{
+    LayerPlan plan = recipe.planFor(site);
+    if (model.base()) {
+        plan.quantize = plan.quantize && model.base()->quantizes(site);
+        plan.formats.weight = {};
+    }
+    return plan;
+}
+
+ModelPlan planFor(const LoadedModel &model, const QuantizationRecipe &recipe)
+{
+    ModelPlan plan = recipe.planFor(model.transformer().linearSites());
+    for (const LinearSite &site : model.transformer().linearSites())
+        plan.layers[site.name] = planFor(model, recipe, site);
+    return plan;
+}
+
+Matrix quantizedWeight(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, const Matrix &weight,
+                       const TaskContext &context)
+{
+    return model.base() ? model.base()->weight(site) : quantizeWeight(*makeQuantizer(format), weight, site.weightTensor, context);
+}
+
 DecompositionKey decompositionKey(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, ScalingKind scaling,
                                   const std::string &calibration)
 {
-    return {site.name, model.weightFingerprint(site), withDefaults(format), scaling, calibration};
+    return {site.name, model.weightFingerprint(site), withDefaults(format), scaling, calibration,
+            model.base() ? model.base()->fingerprint() : std::string()};
+}
+
+void requireQuantizationOf(double energy, double error, const QuantizedBase &base, const LinearSite &site)
+{
+    if (error >= energy && error > 0)
+        throw Error(ErrorCode::Conflict, base.path(), fmt::format("layer '{}'", site.name),
+                    fmt::format("differs from the original by {:.0f} % of its norm: this is no quantization of the given model",
+                                100 * std::sqrt(error / std::max(energy, std::numeric_limits<double>::min()))));
 }
 
 const LinearSite &requireSite(const LoadedModel &model, const std::string &layer)
@@ -146,6 +183,21 @@ std::shared_ptr<const LoadedModel> Engine::load(const std::string &folder, const
     context.checkStop();
     context.advance();
     return model;
+}
+
+std::shared_ptr<const LoadedModel> Engine::withBase(const LoadedModel &model, const std::string &path, const TaskContext &context) const
+{
+    context.beginStage("opening the quantized checkpoint", 1);
+    std::shared_ptr<const QuantizedBase> base = openQuantizedBase(path, model.transformer());
+    const std::vector<LinearSite> &sites = model.transformer().linearSites();
+    const auto first = std::find_if(sites.begin(), sites.end(), [&](const LinearSite &site) { return base->quantizes(site); });
+    if (first == sites.end())
+        throw Error(ErrorCode::Conflict, path, "", fmt::format("quantizes none of the model's linear layers ({})", base->description()));
+    const Matrix weight = model.transformer().readWeight(*first);
+    requireQuantizationOf(weight.cast<double>().squaredNorm(), (weight - base->weight(*first)).cast<double>().squaredNorm(), *base, *first);
+    context.checkStop();
+    context.advance();
+    return std::make_shared<const LoadedModel>(model, std::move(base));
 }
 
 std::shared_ptr<const TokenWindows> Engine::windows(const LoadedModel &model, const TextSource &source, const WindowOptions &options,
@@ -216,7 +268,8 @@ std::vector<RecipeProblem> Engine::check(const QuantizationRecipe &recipe, const
         known = [stats](std::string_view site, ScalingKind kind) {
             const auto found = stats ? stats->sites.find(std::string(site)) : decltype(stats->sites.end()){};
             return kind == ScalingKind::Identity
-                   || (stats && found != stats->sites.end() && (kind != ScalingKind::Exact || stats->options.autocorrelation));
+                   || (stats && found != stats->sites.end() && (kind != ScalingKind::Exact || stats->options.autocorrelation)
+                       && (kind != ScalingKind::MeanAbs || found->second.hasMagnitudes()));
         };
     }
     return lqer::check(recipe, model.transformer().linearSites(), known);

@@ -97,6 +97,10 @@ public:
     // Opens a Hugging Face folder: config, tensor headers, tokenizer. A tokenizer that cannot be used is no reason to fail.
     std::shared_ptr<const LoadedModel> load(const std::string &folder, const TaskContext &context) const;
 
+    // The model with W_q from an existing quantization of it: a GGUF file or a folder packed by GPTQ, AWQ or compressed-tensors. Given to
+    // the functions below in the model's place, only corrections are computed. Throws Error that names tensor and mismatch.
+    std::shared_ptr<const LoadedModel> withBase(const LoadedModel &model, const std::string &path, const TaskContext &context) const;
+
     // Throws Error(Unsupported) with the reason if the model has no tokenizer.
     std::shared_ptr<const TokenWindows> windows(const LoadedModel &model, const TextSource &source, const WindowOptions &options,
                                                 const TaskContext &context) const;
@@ -123,6 +127,11 @@ public:
     // Stage 1. Keeps the statistics in the project, site by site; does nothing if they are there.
     std::shared_ptr<const CalibrationResult> calibrate(const LoadedModel &model, Project &project, const TokenWindows &windows,
                                                        const CalibrationOptions &options, const TaskContext &context) const;
+
+    // Stage 1 without a forward pass: keeps what an imatrix file of llama.cpp says of the inputs (mean squares only, so nothing for
+    // scalings lqer and exact).
+    std::shared_ptr<const CalibrationResult> importImatrix(const LoadedModel &model, Project &project, const std::string &path,
+                                                           const TaskContext &context) const;
 
     // Stage 2. Decomposes the error of every layer the recipe corrects; what is in the project already is left alone.
     std::shared_ptr<const DecomposeResult> decompose(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,

@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/engine/engine_state.h"
 #include "core/engine/estimates.h"
+#include "core/import/imatrix.h"
 
 namespace lqer {
 
@@ -58,6 +59,35 @@ std::shared_ptr<const CalibrationResult> Engine::calibrate(const LoadedModel &mo
         project.finishCalibration(key, names);
         project.save();
     });
+    result->stats = project.calibration(key);
+    result->seconds = watch.seconds();
+    return result;
+}
+
+std::shared_ptr<const CalibrationResult> Engine::importImatrix(const LoadedModel &model, Project &project, const std::string &path,
+                                                               const TaskContext &context) const
+{
+    requireSameCheckpoint(project, model);
+    const Stopwatch watch;
+    context.beginStage("reading the imatrix", 1);
+    const CalibrationStats stats = readImatrix(path, model.transformer(), model.summary().fingerprint);
+    auto result = std::make_shared<CalibrationResult>();
+    const std::string key = stats.key();
+    result->reused = project.isCalibrationComplete(key);
+    if (!result->reused) {
+        project.beginCalibration(stats);
+        savingProgress(project, [&] {
+            std::vector<std::string> names;
+            for (const auto &[name, site] : stats.sites) {
+                context.checkStop();
+                project.storeSiteStats(key, name, site);
+                names.push_back(name);
+            }
+            project.finishCalibration(key, names);
+            project.save();
+        });
+    }
+    context.advance();
     result->stats = project.calibration(key);
     result->seconds = watch.seconds();
     return result;

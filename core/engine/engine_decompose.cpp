@@ -65,7 +65,7 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
         std::vector<PendingLayer> layers;
         for (const LinearSite *site : group.linears) {
             context.checkStop();
-            const LayerPlan plan = recipe.planFor(*site);
+            const LayerPlan plan = planFor(model, recipe, *site);
             if (!isCorrected(plan)) {
                 context.advance();
                 continue;
@@ -101,7 +101,7 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
                 context.setDetail(layer.site->name);
                 layer.options.sigmaUnscaled = knownSpectrum(project, layer.key);
                 const LayerDecomposition done =
-                    decomposeSite(transformer, *layer.site, layer.key, stats, layer.options, context.silent());
+                    decomposeSite(model, *layer.site, layer.key, stats, layer.options, context.silent());
                 project.storeDecomposition(done.record, done.decomposition);
                 context.advance();
             };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include <fmt/format.h>
@@ -91,6 +92,13 @@ PerplexityReport originalPerplexity(const Transformer &model, const TokenWindows
 
 }  // namespace
 
+bool hasBase(const Json &report, const LoadedModel &model)
+{
+    const Json *base = report.find("base");
+    const Json *fingerprint = base ? base->find("fingerprint") : nullptr;
+    return model.base() ? fingerprint && *fingerprint == Json(model.base()->fingerprint()) : !fingerprint;
+}
+
 std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
                                                          const std::string &calibration, const TokenWindows &windows,
                                                          const EvaluateOptions &options)
@@ -100,7 +108,7 @@ std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project,
     const Json wanted = recipe.toJson();
     for (const StoredReport &stored : project.reports()) {
         const Json *storedRecipe = stored.report->find("recipe");
-        if (!storedRecipe || *storedRecipe != wanted)
+        if (!storedRecipe || *storedRecipe != wanted || !hasBase(*stored.report, model))
             continue;
         try {
             auto report = std::make_shared<EvaluationReport>(EvaluationReport::fromJson(*stored.report, project.folder()));
@@ -140,7 +148,7 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
     const Transformer &transformer = model.transformer();
     const std::string calibration = chooseCalibration(project, model, options.calibration);
     requireUsable(check(recipe, model, &project, calibration), recipe.name);
-    const ModelPlan plan = recipe.planFor(transformer.linearSites());
+    const ModelPlan plan = planFor(model, recipe);
     for (const auto &[name, layer] : plan.layers) {
         context.checkStop();
         if (isCorrected(layer)
@@ -162,7 +170,9 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
     report->title = options.title.empty() ? describePlan(plan) : options.title;
     report->calibration = calibration;
     report->recipe = recipe;
-    report->footprint = footprint(transformer, plan);
+    if (model.base())
+        report->base = ReportedBase{std::filesystem::absolute(model.base()->path()).lexically_normal().string(), model.base()->description(), model.base()->fingerprint()};
+    report->footprint = footprint(transformer, plan, model.base());
     if (options.originalPerplexity) {
         report->original = storedOriginal(project, model, windows, perplexity);
         if (!report->original) {
@@ -174,7 +184,10 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
     const auto corrections = [&](const LinearSite &site, const LayerPlan &layer) {
         return *correction(model, project, site.name, layer, calibration);
     };
-    QuantizedForward changed(plan, corrections, context.silent());
+    const auto weights = [&](const LinearSite &site, const LayerPlan &layer, const Matrix &weight) {
+        return quantizedWeight(model, site, layer.formats.weight, weight, context.silent());
+    };
+    QuantizedForward changed(plan, corrections, context.silent(), weights);
     report->perplexity = evaluatePerplexity(transformer, windows, changed, perplexity, context);
     if (options.divergence)
         report->divergence = evaluateDivergence(transformer, windows, changed, divergence, context);
@@ -191,7 +204,7 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
                 if (layer.quantize) {
                     const Matrix weight = transformer.readWeight(*site);
                     const Matrix quantized =
-                        quantizeWeight(*makeQuantizer(layer.formats.weight), weight, site->weightTensor, context.silent());
+                        quantizedWeight(model, *site, layer.formats.weight, weight, context.silent());
                     const auto correcting = isCorrected(layer) ? correction(model, project, site->name, layer, calibration) : nullptr;
                     report->layers.push_back(layerError(site->name, weight, quantized, correcting.get(), stats.get(), context.silent()));
                 }

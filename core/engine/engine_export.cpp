@@ -5,7 +5,6 @@
 
 #include "core/base/error.h"
 #include "core/engine/engine_state.h"
-#include "core/eval/quantized_forward.h"
 #include "core/io/atomic_folder.h"
 #include "core/quant/quantizer.h"
 
@@ -18,7 +17,7 @@ class ProjectExport final : public ExportSource {
 public:
     ProjectExport(const Engine &engine, const LoadedModel &model, Project &project, const QuantizationRecipe &recipe, std::string calibration)
         : m_engine(engine), m_model(model), m_project(project), m_recipe(recipe), m_calibration(std::move(calibration)),
-          m_plan(recipe.planFor(model.transformer().linearSites()))
+          m_plan(lqer::planFor(model, recipe))
     {
     }
 
@@ -38,11 +37,14 @@ public:
         if (parts.original || parts.quantized || parts.encoded) {
             layer.original = model().readWeight(site);
             if (plan.quantize) {
-                const auto quantizer = makeQuantizer(plan.formats.weight);
                 if (parts.quantized)
-                    layer.quantized = quantizeWeight(*quantizer, layer.original, site.weightTensor, context);
+                    layer.quantized = quantizedWeight(m_model, site, plan.formats.weight, layer.original, context);
+                if (parts.encoded && m_model.base())
+                    throw Error(ErrorCode::Unsupported, m_model.base()->path(), "",
+                                "already is the quantized checkpoint: only targets that write W_q in floating point, or the adapter, can be "
+                                "made for it");
                 if (parts.encoded)
-                    layer.encoded = quantizer->encode({layer.original.data(), static_cast<std::size_t>(layer.original.size())},
+                    layer.encoded = makeQuantizer(plan.formats.weight)->encode({layer.original.data(), static_cast<std::size_t>(layer.original.size())},
                                                       {layer.original.rows(), layer.original.cols()});
             } else if (parts.quantized) {
                 layer.quantized = layer.original;
@@ -78,7 +80,15 @@ public:
     {
         return isCorrected(site) ? m_project.loadDecomposition(key(site)) : nullptr;
     }
-    std::vector<std::shared_ptr<const EvaluationReport>> reports() const override { return m_engine.reports(m_project); }
+    // Those about the same W_q: another base under the same recipe is another model.
+    std::vector<std::shared_ptr<const EvaluationReport>> reports() const override
+    {
+        auto reports = m_engine.reports(m_project);
+        std::erase_if(reports, [&](const auto &report) {
+            return m_model.base() ? !report->base || report->base->fingerprint != m_model.base()->fingerprint() : report->base.has_value();
+        });
+        return reports;
+    }
 
 private:
     DecompositionKey key(const LinearSite &site) const

@@ -21,6 +21,14 @@ inline bool isCorrected(const LayerPlan &plan)
     return plan.quantize && plan.rank > 0;
 }
 
+// What the recipe means for the model. Where W_q comes from a base, layers that it quantizes have no format of their own, and the others
+// stay as they are.
+LayerPlan planFor(const LoadedModel &model, const QuantizationRecipe &recipe, const LinearSite &site);
+ModelPlan planFor(const LoadedModel &model, const QuantizationRecipe &recipe);
+// W_q of a layer that the plan quantizes.
+Matrix quantizedWeight(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, const Matrix &weight,
+                       const TaskContext &context);
+
 // The statistics to use: `wanted` if it says one (throws Error(NotFound) if the project does not have it complete), else the latest
 // complete ones made from this checkpoint, else "".
 std::string chooseCalibration(const Project &project, const LoadedModel &model, const std::string &wanted);
@@ -28,8 +36,15 @@ std::string chooseCalibration(const Project &project, const LoadedModel &model, 
 DecompositionKey decompositionKey(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, ScalingKind scaling,
                                   const std::string &calibration);
 
+// Throws Error(Conflict) if a layer of the base is as far from the original as nothing at all would be. energy: ||W||^2, error:
+// ||W - W_q||^2.
+void requireQuantizationOf(double energy, double error, const QuantizedBase &base, const LinearSite &site);
+
 // The site, or Error(NotFound) with the nearest name.
 const LinearSite &requireSite(const LoadedModel &model, const std::string &layer);
+
+// Whether a stored report is about the model with its base, or both have none.
+bool hasBase(const Json &report, const LoadedModel &model);
 
 // A report of the project that has measured all of this already, or null.
 std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,

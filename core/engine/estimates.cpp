@@ -156,7 +156,7 @@ MemoryEstimate Engine::estimateDecomposition(const LoadedModel &model, const Qua
         std::vector<std::uint64_t> layers;
         std::string names;
         for (const LinearSite *site : group.linears) {
-            const LayerPlan plan = recipe.planFor(*site);
+            const LayerPlan plan = planFor(model, recipe, *site);
             if (!isCorrected(plan))
                 continue;
             layers.push_back(layerWorkBytes(*site, plan.scaling, decompositionOptions(*site, plan, options), m_state->pool.threads()));
@@ -194,7 +194,7 @@ MemoryEstimate Engine::estimateEvaluation(const LoadedModel &model, const Quanti
     std::uint64_t factors = 0;
     if (recipe)
         for (const LinearSite &site : model.transformer().linearSites()) {
-            const LayerPlan plan = recipe->planFor(site);
+            const LayerPlan plan = planFor(model, *recipe, site);
             if (isCorrected(plan))
                 factors = std::max(factors, bytesOf((site.in + site.out) * storedRank(0, plan.rank, site.in, site.out), 2 * doubleBytes));
         }

@@ -4,9 +4,8 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/eval/quantized_forward.h"
+#include "core/engine/engine_state.h"
 #include "core/linalg/gemm.h"
-#include "core/quant/quantizer.h"
 
 namespace lqer {
 
@@ -40,7 +39,7 @@ DecompositionOptions decompositionOptions(const LinearSite &site, const LayerPla
     return layer;
 }
 
-LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &site, const DecompositionKey &key,
+LayerDecomposition decomposeSite(const LoadedModel &model, const LinearSite &site, const DecompositionKey &key,
                                  std::shared_ptr<const SiteStats> stats, const DecompositionOptions &options, const TaskContext &context)
 {
     LayerDecomposition result;
@@ -53,12 +52,14 @@ LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &sit
 
     Matrix error;
     {
-        const Matrix weight = model.readWeight(site);
+        const Matrix weight = model.transformer().readWeight(site);
         record.weightEnergy = weight.cast<double>().squaredNorm();
         if (stats)
             record.outputEnergy = outputError(weight, nullptr, *stats, context);
-        error = quantizeWeight(*makeQuantizer(key.format), weight, site.weightTensor, context);
+        error = quantizedWeight(model, site, key.format, weight, context);
         error = weight - error;
+        if (model.base())
+            requireQuantizationOf(record.weightEnergy, error.cast<double>().squaredNorm(), *model.base(), site);
     }
     context.checkStop();
     // Under exact scaling ||F E||^2 is the output error itself.

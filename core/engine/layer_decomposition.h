@@ -19,8 +19,8 @@ struct LayerDecomposition {
     ErrorDecomposition decomposition;
 };
 
-// Reads the weight, quantizes it and decomposes its error. stats: of the site's input, or null.
-LayerDecomposition decomposeSite(const Transformer &model, const LinearSite &site, const DecompositionKey &key,
+// Reads the weight, quantizes it (or reads W_q from the model's base) and decomposes the error. stats: of the site's input, or null.
+LayerDecomposition decomposeSite(const LoadedModel &model, const LinearSite &site, const DecompositionKey &key,
                                  std::shared_ptr<const SiteStats> stats, const DecompositionOptions &options, const TaskContext &context);
 
 }  // namespace lqer

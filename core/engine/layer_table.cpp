@@ -26,7 +26,8 @@ LayerError predict(const DecompositionRecord &record, const LayerRow &row)
 }
 
 // Measured errors by layer, from the newest report of the same recipe and statistics.
-std::map<std::string, LayerError> measuredErrors(const Project &project, const QuantizationRecipe &recipe, const std::string &calibration)
+std::map<std::string, LayerError> measuredErrors(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
+                                                 const std::string &calibration)
 {
     const Json wantedRecipe = recipe.toJson();
     const Json wantedCalibration = calibration;
@@ -37,7 +38,7 @@ std::map<std::string, LayerError> measuredErrors(const Project &project, const Q
         const Json *storedCalibration = stored->report->find("calibration");
         const Json *layers = stored->report->find("layers");
         if (!storedRecipe || !storedCalibration || !layers || !layers->isArray() || *storedCalibration != wantedCalibration
-            || *storedRecipe != wantedRecipe)
+            || *storedRecipe != wantedRecipe || !hasBase(*stored->report, model))
             continue;
         try {
             const JsonReader reader(*layers, project.folder(), "reports/" + stored->id);
@@ -61,9 +62,9 @@ std::shared_ptr<const LayerTable> Engine::layerTable(const LoadedModel &model, c
     const Transformer &transformer = model.transformer();
     auto table = std::make_shared<LayerTable>();
     table->calibration = chooseCalibration(project, model, calibration);
-    const ModelPlan plan = recipe.planFor(transformer.linearSites());
-    table->footprint = footprint(transformer, plan);
-    const auto measured = measuredErrors(project, recipe, table->calibration);
+    const ModelPlan plan = planFor(model, recipe);
+    table->footprint = footprint(transformer, plan, model.base());
+    const auto measured = measuredErrors(project, model, recipe, table->calibration);
     for (std::size_t i = 0; i < transformer.linearSites().size(); ++i) {
         LayerRow row;
         row.site = transformer.linearSites()[i];

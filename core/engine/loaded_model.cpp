@@ -7,7 +7,7 @@
 namespace lqer {
 
 LoadedModel::LoadedModel(const std::string &folder)
-    : m_checkpoint(std::make_shared<Checkpoint>(folder)), m_transformer(std::make_unique<Transformer>(m_checkpoint))
+    : m_checkpoint(std::make_shared<Checkpoint>(folder)), m_transformer(std::make_shared<Transformer>(m_checkpoint))
 {
     try {
         m_tokenizer = loadTokenizer(folder);
@@ -43,6 +43,11 @@ LoadedModel::LoadedModel(const std::string &folder)
     m_summary.warnings = m_transformer->warnings();
     if (m_tokenizer && m_tokenizer->size() > config.vocabulary)
         m_summary.warnings.push_back("the tokenizer knows ids beyond the model's vocabulary; a text that uses them is refused");
+}
+
+LoadedModel::LoadedModel(const LoadedModel &model, std::shared_ptr<const QuantizedBase> base) : LoadedModel(model)
+{
+    m_base = std::move(base);
 }
 
 std::string LoadedModel::weightFingerprint(const LinearSite &site) const

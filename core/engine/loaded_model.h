@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model/quantized_base.h"
 #include "core/model/transformer.h"
 #include "core/text/tokenizer.h"
 
@@ -41,6 +42,8 @@ class LoadedModel {
 public:
     // Throws what Checkpoint and Transformer throw; a tokenizer that cannot be used becomes tokenizerProblem().
     explicit LoadedModel(const std::string &folder);
+    // The same checkpoint with W_q from an existing quantization of it.
+    LoadedModel(const LoadedModel &model, std::shared_ptr<const QuantizedBase> base);
 
     const Checkpoint &checkpoint() const { return *m_checkpoint; }
     const Transformer &transformer() const { return *m_transformer; }
@@ -48,13 +51,16 @@ public:
     const Tokenizer *tokenizer() const { return m_tokenizer.get(); }
     const std::string &tokenizerProblem() const { return m_tokenizerProblem; }
     const ModelSummary &summary() const { return m_summary; }
+    // Where W_q comes from; null: the recipe's formats compute it.
+    const QuantizedBase *base() const { return m_base.get(); }
     // Identifies one weight: changes whenever the checkpoint does.
     std::string weightFingerprint(const LinearSite &site) const;
 
 private:
     std::shared_ptr<const Checkpoint> m_checkpoint;
-    std::unique_ptr<const Transformer> m_transformer;
-    std::unique_ptr<const Tokenizer> m_tokenizer;
+    std::shared_ptr<const Transformer> m_transformer;
+    std::shared_ptr<const Tokenizer> m_tokenizer;
+    std::shared_ptr<const QuantizedBase> m_base;
     std::string m_tokenizerProblem;
     ModelSummary m_summary;
 };

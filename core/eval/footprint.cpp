@@ -45,7 +45,7 @@ AverageBits average(double weightBits, double correctionBits, double weights, do
 }  // namespace
 
 LayerFootprint layerFootprint(const LinearSite &site, const LayerPlan &plan, std::uint64_t originalWeightBytes,
-                              std::uint64_t originalBiasBytes)
+                              std::uint64_t originalBiasBytes, std::optional<std::uint64_t> baseWeightBytes)
 {
     LayerFootprint layer;
     layer.layer = site.name;
@@ -61,7 +61,10 @@ LayerFootprint layerFootprint(const LinearSite &site, const LayerPlan &plan, std
     ArrayBits correctionBits;
     if (plan.quantize) {
         layer.rank = plan.rank;
-        if (!plan.formats.weight.isPassthrough()) {
+        if (baseWeightBytes) {
+            layer.weightBytes = *baseWeightBytes;
+            weightBits.stored = weightBits.paper = 8.0 * static_cast<double>(*baseWeightBytes);
+        } else if (!plan.formats.weight.isPassthrough()) {
             weightBits = arrayBits(plan.formats.weight, {site.out, site.in});
             layer.weightBytes = bytesOf(weightBits.stored);
         }
@@ -80,7 +83,7 @@ LayerFootprint layerFootprint(const LinearSite &site, const LayerPlan &plan, std
     return layer;
 }
 
-Footprint footprint(const Transformer &model, const ModelPlan &plan)
+Footprint footprint(const Transformer &model, const ModelPlan &plan, const QuantizedBase *base)
 {
     const Checkpoint &checkpoint = model.checkpoint();
     const auto bytesIn = [&](const std::string &tensor) {
@@ -99,8 +102,11 @@ Footprint footprint(const Transformer &model, const ModelPlan &plan)
         const auto planned = plan.layers.find(site.name);
         LayerPlan own;
         own.quantize = false;
-        LayerFootprint layer = layerFootprint(site, planned == plan.layers.end() ? own : planned->second,
-                                              bytesIn(site.weightTensor), bytesIn(site.biasTensor));
+        const LayerPlan &layerPlan = planned == plan.layers.end() ? own : planned->second;
+        std::optional<std::uint64_t> baseBytes;
+        if (base && layerPlan.quantize)
+            baseBytes = base->weightBytes(site);
+        LayerFootprint layer = layerFootprint(site, layerPlan, bytesIn(site.weightTensor), bytesIn(site.biasTensor), baseBytes);
         const std::int64_t weights = site.in * site.out;
         const auto count = static_cast<double>(weights);
         sum.linearWeights += weights;

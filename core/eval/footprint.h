@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/io/json.h"
+#include "core/model/quantized_base.h"
 #include "core/model/transformer.h"
 #include "core/recipe/layer_plan.h"
 
@@ -53,8 +55,10 @@ struct Footprint {
 
 // A layer the plan does not name, or does not quantize, keeps the checkpoint's bytes. Bytes are computed from the formats'
 // stated bits and equal what encode() stores. Formats of activations cost nothing on disk.
+// baseWeightBytes: what W_q takes where it is not computed by the plan's format.
 LayerFootprint layerFootprint(const LinearSite &site, const LayerPlan &plan, std::uint64_t originalWeightBytes,
-                              std::uint64_t originalBiasBytes);
-Footprint footprint(const Transformer &model, const ModelPlan &plan);
+                              std::uint64_t originalBiasBytes, std::optional<std::uint64_t> baseWeightBytes = {});
+// base: where W_q comes from, or null.
+Footprint footprint(const Transformer &model, const ModelPlan &plan, const QuantizedBase *base = nullptr);
 
 }  // namespace lqer

@@ -72,8 +72,8 @@ Matrix quantizeWeight(const Quantizer &quantizer, const Matrix &weight, const st
     return quantized;
 }
 
-QuantizedForward::QuantizedForward(ModelPlan plan, CorrectionSource corrections, const TaskContext &context)
-    : m_plan(std::move(plan)), m_corrections(std::move(corrections)), m_context(context.silent())
+QuantizedForward::QuantizedForward(ModelPlan plan, CorrectionSource corrections, const TaskContext &context, QuantizedWeightSource weights)
+    : m_plan(std::move(plan)), m_corrections(std::move(corrections)), m_context(context.silent()), m_weights(std::move(weights))
 {
     for (const auto &[name, layer] : m_plan.layers) {
         if (layer.quantize)
@@ -102,7 +102,8 @@ std::unique_ptr<LinearOperator> QuantizedForward::makeLinear(const LinearSite &s
     LowRankCorrection correction;
     if (m_corrections && plan.rank > 0)
         correction = m_corrections(site, plan);
-    Matrix quantized = quantizeWeight(*makeQuantizer(plan.formats.weight), weight, site.weightTensor, m_context);
+    Matrix quantized = m_weights ? m_weights(site, plan, weight)
+                                 : quantizeWeight(*makeQuantizer(plan.formats.weight), weight, site.weightTensor, m_context);
     std::unique_ptr<LinearOperator> linear;
     named(fmt::format("layer '{}'", site.name),
           [&] { linear = std::make_unique<CorrectedLinear>(std::move(quantized), bias, std::move(correction), plan.formats); });

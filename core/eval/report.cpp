@@ -38,6 +38,8 @@ Json EvaluationReport::toJson() const
     json.set("calibration", calibration);
     json.set("created", created);
     writePart(json, "recipe", recipe);
+    if (base)
+        json.set("base", Json::object().set("path", base->path).set("description", base->description).set("fingerprint", base->fingerprint));
     writePart(json, "original", original);
     writePart(json, "perplexity", perplexity);
     writePart(json, "divergence", divergence);
@@ -64,6 +66,8 @@ EvaluationReport EvaluationReport::fromJson(const Json &value, const std::string
     report.created = json["created"].string();
     if (json.has("recipe"))
         report.recipe = QuantizationRecipe::fromJson(json["recipe"].value(), file + ", recipe");
+    if (json.has("base"))
+        report.base = ReportedBase{json["base"]["path"].string(), json["base"]["description"].string(), json["base"]["fingerprint"].string()};
     readPart(json, "original", report.original);
     readPart(json, "perplexity", report.perplexity);
     readPart(json, "divergence", report.divergence);

@@ -13,6 +13,14 @@
 
 namespace lqer {
 
+// Where W_q came from if not from the recipe's formats.
+struct ReportedBase {
+    std::string path;         // for people
+    std::string description;  // "GPTQ, 4 bits, groups of 128"
+    std::string fingerprint;  // QuantizedBase::fingerprint()
+    friend bool operator==(const ReportedBase &, const ReportedBase &) = default;
+};
+
 // All that was measured of one model under one recipe, with where it came from. A value; kept in the project as JSON.
 struct EvaluationReport {
     static constexpr std::int64_t currentVersion = 1;
@@ -23,6 +31,7 @@ struct EvaluationReport {
     std::string calibration;                   // CalibrationStats::key(); "" without
     std::string created;                       // UTC, ISO 8601
     std::optional<QuantizationRecipe> recipe;  // none: the original model
+    std::optional<ReportedBase> base;
     std::optional<PerplexityReport> original;  // the unquantized model on the same data
     std::optional<PerplexityReport> perplexity;
     std::optional<DivergenceReport> divergence;

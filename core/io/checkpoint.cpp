@@ -124,38 +124,6 @@ void checkFolder(const std::string &folder)
         InputFile(folder).size();  // throws, and says which part of the path is missing
 }
 
-std::string hashOfShard(const SafetensorsFile &shard)
-{
-    constexpr std::uint64_t blockBytes = 1 << 20;
-    constexpr std::uint64_t blocks = 64;
-    const InputFile &file = shard.file();
-    Hasher hasher;
-    std::vector<std::byte> buffer;
-    const auto addRange = [&](std::uint64_t begin, std::uint64_t end) {
-        while (begin < end) {
-            buffer.resize(static_cast<std::size_t>(std::min(blockBytes, end - begin)));
-            file.read(begin, buffer);
-            hasher.add(buffer);
-            begin += buffer.size();
-        }
-    };
-    const std::uint64_t size = file.size();
-    hasher.add(std::as_bytes(std::span(&size, 1)));
-    addRange(0, shard.dataOffset());
-    const std::uint64_t dataBytes = size - shard.dataOffset();
-    if (dataBytes <= blocks * blockBytes) {
-        addRange(shard.dataOffset(), size);
-    } else {
-        for (std::uint64_t i = 0; i < blocks; ++i) {
-            // In steps, so that the product stays below 2^64 for every file size there is.
-            const std::uint64_t span = dataBytes - blockBytes;
-            const std::uint64_t begin = shard.dataOffset() + span / (blocks - 1) * i + span % (blocks - 1) * i / (blocks - 1);
-            addRange(begin, begin + blockBytes);
-        }
-    }
-    return hasher.hex();
-}
-
 }  // namespace
 
 struct Checkpoint::State {
@@ -366,7 +334,7 @@ const std::vector<ShardInfo> &Checkpoint::shards() const
     std::call_once(m_state->hashed, [this] {
         std::vector<ShardInfo> shards;
         for (std::size_t i = 0; i < m_state->files.size(); ++i)
-            shards.push_back({m_state->names[i], m_state->files[i].file().size(), hashOfShard(m_state->files[i])});
+            shards.push_back({m_state->names[i], m_state->files[i].file().size(), fileFingerprint(m_state->files[i].file(), m_state->files[i].dataOffset())});
         m_state->shards = std::move(shards);
     });
     return m_state->shards;

@@ -11,10 +11,13 @@
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/base/text.h"
 
 namespace lqer {
@@ -155,6 +158,38 @@ void InputFile::checkUnchanged() const
                     fmt::format("changed while in use: {} bytes before, {} now", m_state->size, now.st_size));
     if (nanoseconds(now.st_mtim) != m_state->modifiedNs)
         throw Error(ErrorCode::Conflict, path(), {}, "changed while in use: somebody wrote to it");
+}
+
+std::string fileFingerprint(const InputFile &file, std::uint64_t head)
+{
+    constexpr std::uint64_t blockBytes = 1 << 20;
+    constexpr std::uint64_t blocks = 64;
+    LQER_ASSERT(head <= file.size());
+    Hasher hasher;
+    std::vector<std::byte> buffer;
+    const auto addRange = [&](std::uint64_t begin, std::uint64_t end) {
+        while (begin < end) {
+            buffer.resize(static_cast<std::size_t>(std::min(blockBytes, end - begin)));
+            file.read(begin, buffer);
+            hasher.add(buffer);
+            begin += buffer.size();
+        }
+    };
+    const std::uint64_t size = file.size();
+    hasher.add(std::as_bytes(std::span(&size, 1)));
+    addRange(0, head);
+    const std::uint64_t dataBytes = size - head;
+    if (dataBytes <= blocks * blockBytes) {
+        addRange(head, size);
+    } else {
+        for (std::uint64_t i = 0; i < blocks; ++i) {
+            // In steps, so that the product stays below 2^64 for every file size there is.
+            const std::uint64_t span = dataBytes - blockBytes;
+            const std::uint64_t begin = head + span / (blocks - 1) * i + span % (blocks - 1) * i / (blocks - 1);
+            addRange(begin, begin + blockBytes);
+        }
+    }
+    return hasher.hex();
 }
 
 std::string readTextFile(const std::string &path, std::uint64_t limit)

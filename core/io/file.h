@@ -34,6 +34,10 @@ private:
     std::unique_ptr<State> m_state;
 };
 
+// XXH3-128 of a file's size, of its first `head` bytes and of the rest: all of it up to 64 MiB, else 64 evenly spread blocks of 1 MiB.
+// 32 hexadecimal digits.
+std::string fileFingerprint(const InputFile &file, std::uint64_t head);
+
 // The whole file as text; Error if it is larger than `limit`.
 std::string readTextFile(const std::string &path, std::uint64_t limit);
 

@@ -24,7 +24,11 @@ double withoutCaptured(double total, const VectorF64 &captured, Index rank)
 
 std::string DecompositionKey::text() const
 {
-    return Hasher().add(algorithmVersion).add(layer).add(weight).add(format.toString()).add(toString(scaling)).add(calibration).hex();
+    Hasher hasher;
+    hasher.add(algorithmVersion).add(layer).add(weight).add(format.toString()).add(toString(scaling)).add(calibration);
+    if (!base.empty())
+        hasher.add("base").add(base);
+    return hasher.hex();
 }
 
 double DecompositionRecord::residualEnergy(Index rank) const

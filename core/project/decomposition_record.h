@@ -15,6 +15,7 @@ struct DecompositionKey {
     FormatSpec format;        // of W_q
     ScalingKind scaling = ScalingKind::Identity;
     std::string calibration;  // CalibrationStats::key(); "" without: then output errors are not known
+    std::string base = {};    // fingerprint of the existing quantization that W_q was read from; "": `format` computed it
 
     // 32 hexadecimal digits.
     std::string text() const;

@@ -92,6 +92,8 @@ Hdf5Group toHdf5(const DecompositionRecord &record)
     values["format"] = record.key.format.toString();
     values["scaling"] = std::string(toString(record.key.scaling));
     values["calibration"] = record.key.calibration;
+    if (!record.key.base.empty())
+        values["base"] = record.key.base;
     values["in"] = std::int64_t{record.in};
     values["out"] = std::int64_t{record.out};
     values["max_rank"] = std::int64_t{record.maxRank};
@@ -116,6 +118,8 @@ DecompositionRecord decompositionFromHdf5(const Hdf5Reader &reader)
     record.key.layer = reader.text("layer");
     record.key.weight = reader.text("weight");
     record.key.calibration = reader.text("calibration");
+    if (reader.has("base"))
+        record.key.base = reader.text("base");
     try {
         record.key.format = FormatSpec::parse(reader.text("format"));
         record.key.scaling = scalingFromString(reader.text("scaling"));
@@ -188,9 +192,13 @@ StoredSite siteFromHdf5(const Hdf5Reader &reader)
     const std::int64_t features = reader.integer("features", 1, largest);
     site.stats.tokens = reader.integer("tokens", 1, largest);
     site.autocorrelation = flag(reader, "has_autocorrelation");
-    site.stats.maxMeanAbs = toVector(reader.numbers("max_mean_abs", features));
+    // Imported statistics have no magnitudes.
+    const auto magnitudes = [&](std::string_view name) {
+        return toVector(reader.numbers(name).empty() ? reader.numbers(name) : reader.numbers(name, features));
+    };
+    site.stats.maxMeanAbs = magnitudes("max_mean_abs");
     site.stats.sumSquares = toVector(reader.numbers("sum_squares", features));
-    site.stats.maxAbs = toVector(reader.numbers("max_abs", features));
+    site.stats.maxAbs = magnitudes("max_abs");
     return site;
 }
 

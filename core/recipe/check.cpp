@@ -39,6 +39,18 @@ struct Finding {
     std::vector<std::string> layers;
 };
 
+// What calibration must have collected for a scaling.
+std::string_view statisticsOf(ScalingKind scaling)
+{
+    switch (scaling) {
+    case ScalingKind::Identity: break;
+    case ScalingKind::MeanAbs: return "mean magnitudes of the inputs";
+    case ScalingKind::Diagonal: return "mean squares of the inputs";
+    case ScalingKind::Exact: return "autocorrelation matrices of the inputs";
+    }
+    return "nothing";
+}
+
 class RecipeCheck {
 public:
     RecipeCheck(const QuantizationRecipe &recipe, std::span<const LinearSite> sites, const HasStatistics &hasStatistics)
@@ -221,8 +233,8 @@ void RecipeCheck::checkRank(const LinearSite &site, const LayerPlan &plan)
         add(placeOf(site, &LayerSettings::weight, "weight"), Severity::Warning,
             "the weight keeps its values, so there is no error to correct", site.name);
     if (m_hasStatistics && plan.scaling != ScalingKind::Identity && !m_hasStatistics(site.activationSite, plan.scaling))
-        add(scalingPlace, Severity::Error, fmt::format("there are no statistics for scaling '{}'", toString(plan.scaling)),
-            site.name);
+        add(scalingPlace, Severity::Error,
+            fmt::format("scaling '{}' needs {}, which the statistics do not have", toString(plan.scaling), statisticsOf(plan.scaling)), site.name);
 }
 
 // Elements of one row that share a scale, 0 where a row has one scale or none, or where blocks run on from row to row. Read off

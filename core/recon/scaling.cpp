@@ -65,6 +65,8 @@ Scaling::Scaling(ScalingKind kind, std::shared_ptr<const SiteStats> stats, Index
         m_diagonal = m_stats->autocorrelation.diagonal() / tokens();
         return;
     }
+    if (kind == ScalingKind::MeanAbs && !m_stats->hasMagnitudes())
+        throw Error(ErrorCode::Argument, "scaling 'lqer' needs statistics with mean magnitudes, these have mean squares only");
     if (kind == ScalingKind::MeanAbs && m_stats->maxMeanAbs.size() != features)
         throw Error(ErrorCode::Shape,
                     fmt::format("the layer has {} inputs, the mean magnitudes cover {}", features, m_stats->maxMeanAbs.size()));
