@@ -126,6 +126,19 @@ void PackedCheckpoint::requireFinite(const std::string &module, const std::strin
                 fmt::format("makes the weight {} at output {}, input {}", values.data()[first], place / values.cols(), place % values.cols()));
 }
 
+Index readGroupSize(const JsonReader &config)
+{
+    const std::int64_t size = config["group_size"].integer(-1, std::int64_t{1} << 31);
+    if (size == 0)
+        config["group_size"].fail("is 0, expected -1 (one group) or a number of inputs");
+    return static_cast<Index>(size);
+}
+
+std::string groupsText(Index groupSize)
+{
+    return groupSize > 0 ? fmt::format("groups of {}", groupSize) : "one group per output";
+}
+
 std::unique_ptr<QuantizedBase> openQuantizedBase(const std::string &path, const Transformer &model)
 {
     if (isGgufFile(path))

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/io/checkpoint.h"
+#include "core/io/json.h"
 #include "core/model/quantized_base.h"
 #include "core/model/transformer.h"
 
@@ -59,6 +60,11 @@ private:
     std::string m_description;
     std::string m_fingerprint;
 };
+
+// quantization_config.group_size: inputs that share a scale, -1 if all do. Throws Error(Format).
+Index readGroupSize(const JsonReader &config);
+// "groups of 128", "one group per output".
+std::string groupsText(Index groupSize);
 
 // Element `index` of a row of numbers of `bits` bits, packed densely from the lowest bit of the first word. step: from one word of
 // the row to the next.

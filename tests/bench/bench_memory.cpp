@@ -6,8 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
 
 #include <fmt/format.h>
@@ -19,27 +17,12 @@
 #include "core/base/error.h"
 #include "core/base/text.h"
 #include "core/engine/engine.h"
+#include "tests/support/process_memory.h"
 #include "tests/support/random_llama.h"
 
 using namespace lqer;
 
 namespace {
-
-// A line of /proc/self/status, in bytes.
-std::uint64_t statusBytes(std::string_view label)
-{
-    std::ifstream file("/proc/self/status");
-    for (std::string line; std::getline(file, line);)
-        if (line.starts_with(label))
-            return std::strtoull(line.c_str() + label.size(), nullptr, 10) * 1024;
-    return 0;
-}
-
-// From here on the peak is counted anew.
-void resetPeak()
-{
-    std::ofstream("/proc/self/clear_refs") << "5";
-}
 
 std::string bytes(std::uint64_t count)
 {
@@ -65,7 +48,7 @@ struct Stages {
 
     void report(const char *stage, std::uint64_t before, const MemoryEstimate &estimate, double seconds)
     {
-        const std::uint64_t peak = statusBytes("VmHWM:");
+        const std::uint64_t peak = test::peakMemory();
         const std::uint64_t predicted = before + estimate.bytes;
         const bool fits = peak <= limit && static_cast<double>(peak) <= 1.1 * static_cast<double>(predicted);
         good = good && fits;
@@ -95,7 +78,7 @@ int measure(const std::string &folder, const test::RandomLlama &shape, std::uint
     const TokenWindows windows = test::randomWindows(shape, 4, 64, 1);
     const MemoryEstimate calibration = engine.estimateCalibration(*model, windows, {});
     std::uint64_t before = residentMemory();
-    resetPeak();
+    test::resetPeak();
     const Stopwatch first;
     engine.calibrate(*model, *project, windows, {}, context);
     stages.report("calibrate", before, calibration, first.seconds());
@@ -111,7 +94,7 @@ int measure(const std::string &folder, const test::RandomLlama &shape, std::uint
         options.fullSpectrum = false;
         const MemoryEstimate estimate = engine.estimateDecomposition(*model, recipe, options);
         before = residentMemory();
-        resetPeak();
+        test::resetPeak();
         const Stopwatch watch;
         engine.decompose(*model, *project, recipe, options, context);
         stages.report(std::string("decompose ").append(toString(scaling)).c_str(), before, estimate, watch.seconds());

@@ -3,33 +3,11 @@
 #include <QtTest>
 #include <QTemporaryDir>
 
-#include <fstream>
-
 #include "tests/engine/sample_work.h"
+#include "tests/support/process_memory.h"
 #include "tests/support/scratch.h"
 
 using namespace lqer;
-
-namespace {
-
-// A line of /proc/self/status, in bytes.
-std::uint64_t statusBytes(std::string_view label)
-{
-    std::ifstream file("/proc/self/status");
-    for (std::string line; std::getline(file, line);)
-        if (line.starts_with(label))
-            return std::strtoull(line.c_str() + label.size(), nullptr, 10) * 1024;
-    return 0;
-}
-
-bool resetPeak()
-{
-    std::ofstream file("/proc/self/clear_refs");
-    file << "5";
-    return bool(file.flush());
-}
-
-}  // namespace
 
 class TestEngineMemory : public QObject {
     Q_OBJECT
@@ -40,9 +18,9 @@ private:
     {
         const MemoryEstimate predicted = estimate();
         const std::uint64_t before = residentMemory();
-        QVERIFY(resetPeak());
+        QVERIFY(test::resetPeak());
         work();
-        const double peak = static_cast<double>(statusBytes("VmHWM:"));
+        const double peak = static_cast<double>(test::peakMemory());
         const double expected = static_cast<double>(before + predicted.bytes);
         qInfo("%s: peak %.1f MB, predicted %.1f MB, held before %.1f MB", stage, peak / 1e6, expected / 1e6, static_cast<double>(before) / 1e6);
         QVERIFY2(peak <= 1.1 * expected, "more than a tenth above the prediction");
@@ -55,7 +33,7 @@ private slots:
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
         QSKIP("a sanitizer's own memory counts");
 #endif
-        if (!resetPeak())
+        if (!test::resetPeak())
             QSKIP("the kernel does not let a process count its peak anew (/proc/self/clear_refs)");
     }
 

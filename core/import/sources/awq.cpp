@@ -26,8 +26,7 @@ std::int32_t nibble(const std::uint32_t *words, Index column)
 class AwqCheckpoint final : public PackedCheckpoint {
 public:
     AwqCheckpoint(const std::string &folder, Index groupSize, const Transformer &model)
-        : PackedCheckpoint(folder, fmt::format("AWQ, {} bits, {}", bits, groupSize > 0 ? fmt::format("groups of {}", groupSize)
-                                                                                       : std::string("one group per output"))),
+        : PackedCheckpoint(folder, fmt::format("AWQ, {} bits, {}", bits, groupsText(groupSize))),
           m_groupSize(groupSize)
     {
         for (const LinearSite &site : model.linearSites()) {
@@ -79,9 +78,7 @@ std::unique_ptr<QuantizedBase> openAwq(const std::string &folder, const JsonRead
 {
     if (const std::int64_t found = config["bits"].integer(1, 16); found != bits)
         config["bits"].fail(fmt::format("is {}; AWQ packs 4 bits", found));
-    const auto groupSize = static_cast<Index>(config["group_size"].integer(-1, std::int64_t{1} << 31));
-    if (groupSize == 0)
-        config["group_size"].fail("is 0, expected -1 (one group) or a number of inputs");
+    const Index groupSize = readGroupSize(config);
     if (config.has("version"))
         if (const std::string &version = config["version"].string(); version != "gemm" && version != "GEMM")
             throw Error(ErrorCode::Unsupported, folder, "key 'quantization_config.version'",

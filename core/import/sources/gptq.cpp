@@ -14,8 +14,7 @@ namespace {
 class GptqCheckpoint final : public PackedCheckpoint {
 public:
     GptqCheckpoint(const std::string &folder, int bits, Index groupSize, bool zerosLessOne, const Transformer &model)
-        : PackedCheckpoint(folder, fmt::format("GPTQ, {} bits, {}", bits, groupSize > 0 ? fmt::format("groups of {}", groupSize)
-                                                                                        : std::string("one group per output"))),
+        : PackedCheckpoint(folder, fmt::format("GPTQ, {} bits, {}", bits, groupsText(groupSize))),
           m_bits(bits), m_groupSize(groupSize), m_zerosLessOne(zerosLessOne)
     {
         for (const LinearSite &site : model.linearSites()) {
@@ -78,9 +77,7 @@ std::unique_ptr<QuantizedBase> openGptq(const std::string &folder, const JsonRea
     const auto bits = static_cast<int>(config["bits"].integer(2, 8));
     if (bits != 2 && bits != 3 && bits != 4 && bits != 8)
         config["bits"].fail(fmt::format("is {}; GPTQ packs 2, 3, 4 or 8 bits", bits));
-    const auto groupSize = static_cast<Index>(config["group_size"].integer(-1, std::int64_t{1} << 31));
-    if (groupSize == 0)
-        config["group_size"].fail("is 0, expected -1 (one group) or a number of inputs");
+    const Index groupSize = readGroupSize(config);
     // Version 1 stores each zero point less one.
     std::string version = "gptq";
     if (config.has("checkpoint_format"))
