@@ -28,6 +28,7 @@ struct ExportCommand {
     ExportRequest request;
     std::map<std::string, std::string> options;  // as written, by name
     bool list = false;
+    std::string verify;  // an export to be checked
 };
 
 // "--dtype" of target option "dtype", "--shard-size" of "shard_size".
@@ -91,10 +92,27 @@ ChosenRecipe chosenRecipe(Session &session, const Project &project, const Loaded
     return {withSensibleRanks(findRecipe(choice), model.transformer().linearSites()), {}};
 }
 
+int verifyFolder(Session &session, const std::string &folder)
+{
+    const std::vector<std::string> differences = verifyExport(folder, session.context());
+    Json found = Json::array();
+    for (const std::string &difference : differences) {
+        session.console().print(difference + '\n');
+        found.append(difference);
+    }
+    session.console().result("export", Json::object().set("path", folder).set("differences", std::move(found)));
+    if (!differences.empty())
+        throw Error(ErrorCode::Format, folder, "", fmt::format("is not as it was exported: {} differences", differences.size()));
+    session.console().print(fmt::format("{}: every file is as it was exported\n", escaped(folder)));
+    return exitOk;
+}
+
 int exportProject(Session &session, ExportCommand command)
 {
     if (command.list)
         return listTargets(session);
+    if (!command.verify.empty())
+        return verifyFolder(session, command.verify);
     const Exporter &exporter = findExporter(command.request.target);
     for (const auto &[name, text] : command.options) {
         const bool known = std::ranges::find(exporter.info.options, name, &ExportOption::name) != exporter.info.options.end();
@@ -145,7 +163,7 @@ void addExportCommand(CLI::App &app, Invocation &invocation)
     command->footer("The project says which checkpoint and holds the corrections; layers that are not decomposed yet are decomposed first. The export is written\n"
                     "beside DIR, read back, and named at the end: whatever happens, DIR is the whole new export or what it was before.\n\n"
                     "Examples:\n  lqer export --list\n  lqer export demo.lqer --to merged --out demo-merged --dtype bf16\n"
-                    "  lqer export demo.lqer --to peft --out demo-peft --recipe 5");
+                    "  lqer export demo.lqer --to peft --out demo-peft --recipe 5\n  lqer export --verify demo-peft");
     const auto options = std::make_shared<ExportCommand>();
     CLI::Option *project = command->add_option("project", options->project, "The project's folder (NAME.lqer)")->type_name("PROJECT");
     CLI::Option *target = command->add_option("--to", options->request.target, "Target; --list shows them")->type_name("TARGET");
@@ -156,6 +174,7 @@ void addExportCommand(CLI::App &app, Invocation &invocation)
     command->add_option("--calibration", options->calibration, "Key of the statistics to use (default: the latest)")->type_name("KEY");
     command->add_flag("--overwrite", options->request.overwrite, "Replace an earlier export at DIR (nothing else is ever replaced)");
     CLI::Option *list = command->add_flag("--list", options->list, "The targets with their options");
+    CLI::Option *verify = command->add_option("--verify", options->verify, "Compare every file of an export with its manifest")->type_name("DIR");
     // Every option of every target once, with the choices it has in any of them; its help says which targets take it.
     std::vector<std::string> added;
     for (const Exporter &exporter : exporters()) {
@@ -180,8 +199,8 @@ void addExportCommand(CLI::App &app, Invocation &invocation)
                 ->group("Options of targets");
         }
     }
-    command->callback([options, project, target, out, list, &invocation] {
-        if (!*list)
+    command->callback([options, project, target, out, list, verify, &invocation] {
+        if (!*list && !*verify)
             for (const CLI::Option *needed : {project, target, out})
                 if (!*needed)
                     throw CLI::RequiredError(needed->get_name());

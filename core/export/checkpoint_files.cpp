@@ -2,6 +2,7 @@
 #include "core/export/checkpoint_files.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <set>
 
@@ -20,6 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr const char *shardSizeName = "shard_size";
 constexpr std::uint64_t megabyte = 1'000'000;
+constexpr std::size_t pieceElements = 1 << 16;  // of a tensor that are converted at a time
 constexpr std::uint64_t headerPerTensor = 512;  // JSON of a tensor in the header and its line in the index: less than this
 constexpr std::uint64_t configBytes = 1 << 20;  // config.json as it is written again, indented
 
@@ -32,6 +34,47 @@ constexpr const char *copiedFiles[] = {
 std::uint64_t storedBytes(const TensorInfo &info)
 {
     return static_cast<std::uint64_t>(elementCount(info.shape)) * itemSize(info.dtype);
+}
+
+// Elements [first, first + values.size()) of a tensor, piece by piece, so that nothing of the tensor's size is needed beside it.
+void fillFloats(const std::string &name, Tensor &tensor, std::size_t first, std::span<const float> values, bool exact)
+{
+    const DType dtype = tensor.dtype();
+    const auto refuse = [&](std::size_t index, float value, const char *why, const char *advice) {
+        throw Error(ErrorCode::Numeric, "", fmt::format("tensor '{}'", name), fmt::format("value {} at index {} {} {}{}", value, index, why, toString(dtype), advice));
+    };
+    std::vector<float> held(std::min(values.size(), pieceElements));
+    for (std::size_t done = 0; done < values.size(); done += pieceElements) {
+        const std::span<const float> piece = values.subspan(done, std::min(pieceElements, values.size() - done));
+        const Tensor rounded = Tensor::fromValues(dtype, {static_cast<std::int64_t>(piece.size())}, piece);
+        const std::span<float> back(held.data(), piece.size());
+        rounded.copyTo(back);
+        std::size_t bad = 0;
+        if (countNonFinite(back, &bad) > 0)
+            refuse(first + done + bad, piece[bad], "does not fit", "");
+        if (exact)
+            for (std::size_t i = 0; i < piece.size(); ++i)
+                if (back[i] != piece[i])
+                    refuse(first + done + i, piece[i], "is not exact in", ": choose f32 as element type");
+        std::memcpy(tensor.bytes().data() + (first + done) * itemSize(dtype), rounded.bytes().data(), rounded.bytes().size());
+    }
+}
+
+// A stored tensor in another float type.
+Tensor converted(const std::string &name, const Tensor &stored, DType dtype)
+{
+    Tensor tensor(dtype, stored.shape());
+    const auto count = static_cast<std::size_t>(stored.elements());
+    std::vector<float> values;
+    for (std::size_t first = 0; first < count; first += pieceElements) {
+        const std::size_t piece = std::min(pieceElements, count - first);
+        Tensor part(stored.dtype(), {static_cast<std::int64_t>(piece)});
+        std::memcpy(part.bytes().data(), stored.bytes().data() + first * itemSize(stored.dtype()), part.bytes().size());
+        values.resize(piece);
+        part.copyTo(std::span(values));
+        fillFloats(name, tensor, first, values, false);
+    }
+    return tensor;
 }
 
 std::uint64_t groupBytes(const TensorGroup &group)
@@ -191,18 +234,9 @@ std::string torchName(DType dtype)
 
 Tensor floatTensor(const std::string &name, DType dtype, Shape shape, std::span<const float> values, bool exact)
 {
-    const auto refuse = [&](std::size_t index, const char *why, const char *advice) {
-        throw Error(ErrorCode::Numeric, "", fmt::format("tensor '{}'", name),
-                    fmt::format("value {} at index {} {} {}{}", values[index], index, why, toString(dtype), advice));
-    };
-    Tensor tensor = Tensor::fromValues(dtype, std::move(shape), values);
-    std::vector<float> held(values.size());
-    tensor.copyTo(std::span(held));
-    std::size_t first = 0;
-    if (countNonFinite(held, &first) > 0)
-        refuse(first, "does not fit", "");
-    if (const auto [stored, wanted] = std::ranges::mismatch(held, values); exact && stored != held.end())
-        refuse(static_cast<std::size_t>(stored - held.begin()), "is not exact in", ": choose f32 as element type");
+    Tensor tensor(dtype, std::move(shape));
+    LQER_ASSERT(tensor.elements() == static_cast<std::int64_t>(values.size()));
+    fillFloats(name, tensor, 0, values, exact);
     return tensor;
 }
 
@@ -214,17 +248,13 @@ Tensor floatTensor(const std::string &name, DType dtype, const Matrix &values, b
 TensorGroup originalTensor(const ExportSource &source, const CheckpointEntry &entry, DType dtype)
 {
     const TensorInfo &info = *source.checkpoint().find(entry.stored);
-    const bool converted = entry.isParameter && info.dtype != dtype;
-    return {{{.name = entry.name, .dtype = converted ? dtype : info.dtype, .shape = info.shape}},
-            [&source, stored = entry.stored, name = entry.name, converted, dtype](const TaskContext &) {
-                Tensor tensor = source.checkpoint().read(stored);
-                if (converted) {
-                    std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
-                    tensor.copyTo(std::span(values));
-                    tensor = floatTensor(name, dtype, tensor.shape(), values);
-                }
+    const DType kept = entry.isParameter ? dtype : info.dtype;
+    return {{{.name = entry.name, .dtype = kept, .shape = info.shape}},
+            [&source, stored = entry.stored, name = entry.name, kept](const TaskContext &) {
                 std::vector<Tensor> made;
-                made.push_back(std::move(tensor));
+                made.push_back(source.checkpoint().read(stored));
+                if (made.front().dtype() != kept)
+                    made.front() = converted(name, made.front(), kept);
                 return made;
             }};
 }

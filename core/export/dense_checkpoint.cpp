@@ -12,14 +12,23 @@ std::span<const float> flat(const Vector &values)
     return {values.data(), static_cast<std::size_t>(values.size())};
 }
 
+// W += (A B)^T, each sum in double and rounded once: as near as one weight comes to what the two products give.
+void addCorrection(const LowRankCorrection &correction, Matrix &weight, const TaskContext &context)
+{
+    constexpr Index rowsAtATime = 64;
+    const MatrixF64 a = correction.a.transpose().cast<double>(), b = correction.b.transpose().cast<double>();
+    parallelFor(context, weight.rows(), rowsAtATime, [&](Index begin, Index end) {
+        auto rows = weight.middleRows(begin, end - begin);
+        const MatrixF64 product = b.middleRows(begin, end - begin) * a;
+        rows = (rows.cast<double>() + product).cast<float>();
+    });
+}
+
 Matrix denseWeight(const ExportSource &source, const LinearSite &site, DenseWeights weights, const TaskContext &context)
 {
     ExportLayer layer = source.layer(site, {.quantized = true, .correction = weights == DenseWeights::Merged}, context);
-    if (layer.correction.rank() > 0) {
-        // (A B)^T in double, and one rounding: as near as one weight comes to what the two products give.
-        const MatrixF64 product = (layer.correction.a.cast<double>() * layer.correction.b.cast<double>()).transpose();
-        layer.quantized = (layer.quantized.cast<double>() + product).cast<float>();
-    }
+    if (layer.correction.rank() > 0)
+        addCorrection(layer.correction, layer.quantized, context);
     return std::move(layer.quantized);
 }
 

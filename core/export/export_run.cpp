@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/export/export_run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -81,6 +83,8 @@ void requireReplaceable(const Exporter &exporter, const ExportRequest &request)
         return;
     if (!request.overwrite)
         refuse("is there already, and nothing is replaced unless that is asked for");
+    if (::access(request.path.c_str(), W_OK) != 0)
+        refuse("is write-protected, so it is not replaced");
     if (!exporter.info.singleFile.empty()) {
         if (!fs::is_regular_file(found))
             refuse("is not a file, so it is not replaced by one");

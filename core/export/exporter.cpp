@@ -77,12 +77,13 @@ std::string layerPlace(const LinearSite &site)
     return fmt::format("layer '{}'", site.name);
 }
 
-std::vector<ExportProblem> modelProblems(const ExportSource &source)
+std::vector<ExportProblem> modelProblems(const ExportSource &source, bool (*carriesActivation)(const LayerPlan &plan))
 {
     std::size_t activations = 0, quantized = 0;
     for (const auto &[name, layer] : source.plan().layers) {
         quantized += layer.quantize ? 1 : 0;
-        activations += layer.quantize && !layer.formats.activation.isPassthrough() ? 1 : 0;
+        const bool left = layer.quantize && !layer.formats.activation.isPassthrough() && !(carriesActivation && carriesActivation(layer));
+        activations += left ? 1 : 0;
     }
     const bool attention = std::ranges::any_of(source.plan().attention, [](const auto &block) { return block.second.changesAnything(); });
     std::vector<ExportProblem> problems;

@@ -81,7 +81,8 @@ ExportProblem exportError(std::string place, std::string message);
 ExportProblem exportWarning(std::string place, std::string message);
 // The place that names a layer.
 std::string layerPlace(const LinearSite &site);
-// What there is to say about any model that is exported: formats of activations and attention, which no file carries; nothing quantized.
-std::vector<ExportProblem> modelProblems(const ExportSource &source);
+// What there is to say about any model that is exported: nothing quantized; formats of attention, and of activations unless the target
+// carries them, which engines then do not follow. carriesActivation: null if it carries none.
+std::vector<ExportProblem> modelProblems(const ExportSource &source, bool (*carriesActivation)(const LayerPlan &plan) = nullptr);
 
 }  // namespace lqer

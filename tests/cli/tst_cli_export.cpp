@@ -96,6 +96,17 @@ private slots:
         QCOMPARE(contents(m_folder.path()), before);
     }
 
+    void verifyTellsWhatHasChanged()
+    {
+        QCOMPARE(exported({"demo.lqer", "--to", "dictionary", "--out", "copied"}).status, 0);
+        QCOMPARE(exported({"--verify", "copied"}).status, 0);
+        writeBytes(at("copied/README.md"), "mine now");
+        const Outcome outcome = exported({"--verify", "copied"});
+        QCOMPARE(outcome.status, 2);
+        QVERIFY2(outcome.out.contains("README.md"), outcome.out.constData());
+        QCOMPARE(exported({"--verify", "demo.lqer"}).status, 2);
+    }
+
     void earlierExportIsReplacedOnlyWhenAsked()
     {
         QCOMPARE(exported({"demo.lqer", "--to", "merged", "--out", "again"}).status, 0);

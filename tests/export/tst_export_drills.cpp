@@ -182,34 +182,41 @@ private slots:
         }
     }
 
-    void unwritableFoldersAreNamed()
+    void protectedFoldersAreNamed_data()
     {
-        if (::geteuid() == 0) {
-            // Root may write everywhere, so a child gives that up.
-            fs::create_directory(at("out-closed"));
-            fs::permissions(at("out-closed"), fs::perms::owner_read | fs::perms::owner_exec | fs::perms::group_read | fs::perms::group_exec
-                                                  | fs::perms::others_read | fs::perms::others_exec);
-            fs::permissions(m_place.path().toStdString(), fs::perms::all);
-            const int status = statusOf(inChild([&] {
-                if (::setgid(65534) != 0 || ::setuid(65534) != 0)
-                    ::_exit(4);
-                ErrorCode code{};
-                const std::string message = errorOf([&] { m_sample->write("merged", "out-closed/out"); }, &code);
-                ::_exit(code == ErrorCode::Io && message.find("nothing can be created in folder") != std::string::npos ? 0 : 1);
-            }));
-            if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
-                QSKIP("rights cannot be given up here");
-            QCOMPARE(status, 0);
-        } else {
-            fs::create_directory(at("out-closed"));
-            fs::permissions(at("out-closed"), fs::perms::owner_read | fs::perms::owner_exec);
-            ErrorCode code{};
-            const std::string message = errorOf([&] { m_sample->write("merged", "out-closed/out"); }, &code);
-            fs::permissions(at("out-closed"), fs::perms::owner_all);
-            QVERIFY(code == ErrorCode::Io);
-            QVERIFY2(message.find("nothing can be created in folder") != std::string::npos, message.c_str());
-        }
-        QCOMPARE(QDir(QString::fromStdString(at("out-closed"))).entryList(QDir::AllEntries | QDir::NoDotAndDotDot), QStringList());
+        QTest::addColumn<QString>("path");
+        QTest::addColumn<bool>("overwrite");
+        QTest::addColumn<QString>("says");
+        QTest::newRow("parent") << "out-closed/out" << false << "nothing can be created in folder";
+        QTest::newRow("target") << "out" << true << "is write-protected";
+    }
+    // Root may write everywhere, so a child gives that up.
+    void protectedFoldersAreNamed()
+    {
+        QFETCH(QString, path);
+        QFETCH(bool, overwrite);
+        QFETCH(QString, says);
+        constexpr fs::perms readOnly = fs::perms::owner_read | fs::perms::owner_exec | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec;
+        fs::create_directory(at("out-closed"));
+        m_sample->write("dictionary", "out");
+        const auto before = contentsOf(at("out"));
+        fs::permissions(m_place.path().toStdString(), fs::perms::all);
+        for (const char *name : {"out", "out-closed"})
+            fs::permissions(at(name), readOnly);
+        const int status = statusOf(inChild([&] {
+            if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0))
+                ::_exit(4);
+            const std::string message = errorOf([&] { m_sample->write("merged", path.toStdString(), {}, overwrite); });
+            ::_exit(message.find(says.toStdString()) != std::string::npos ? 0 : 1);
+        }));
+        for (const char *name : {"out", "out-closed"})
+            fs::permissions(at(name), fs::perms::owner_all);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
+            QSKIP("rights cannot be given up here");
+        QCOMPARE(status, 0);
+        QVERIFY(contentsOf(at("out")) == before);
+        QVERIFY(fs::is_empty(at("out-closed")));
+        QCOMPARE(partials(), QStringList());
     }
 };
 

@@ -231,7 +231,6 @@ Json quantizationConfig(const ExportSource &source)
 std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions &options)
 {
     std::vector<ExportProblem> problems;
-    bool inputs = false;
     bool reciprocal = false;
     for (const LinearSite &site : source.model().linearSites()) {
         const LayerPlan &plan = source.planFor(site);
@@ -244,7 +243,6 @@ std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions
                                                                          shortName(plan.formats.weight), reason)));
             continue;
         }
-        inputs = inputs || scheme->integerInputs;
         reciprocal = reciprocal || scheme->tensorScale;
         if (const std::string problem = packingProblem(*scheme, site); !problem.empty())
             problems.push_back(exportError(layerPlace(site), problem));
@@ -255,8 +253,7 @@ std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions
     }
     if (reciprocal)
         problems.push_back(exportWarning("recipe", "nvfp4: the tensor's scale is stored as its reciprocal in float32, so weights may differ by one rounding (1.2e-7 of their size); tensor_scale=unit has none"));
-    if (!inputs)
-        std::ranges::move(modelProblems(source), std::back_inserter(problems));
+    std::ranges::move(modelProblems(source, [](const LayerPlan &plan) { return isTokenInteger(plan.formats.activation); }), std::back_inserter(problems));
     std::ranges::move(packedProblems(source, options, restType(source, options)), std::back_inserter(problems));
     return problems;
 }
