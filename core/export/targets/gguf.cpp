@@ -26,7 +26,7 @@ constexpr const char *adapterFile = "adapter.gguf";
 constexpr const char *tableFile = "tensors.csv";
 constexpr std::uint64_t tableBytesPerTensor = 160;
 
-const std::vector<GgmlType> exactFloats{GgmlType::Q8_0, GgmlType::F16, GgmlType::BF16};
+const std::vector<GgmlType> factorCandidates{GgmlType::Q8_0, GgmlType::F16, GgmlType::BF16};
 
 // general.file_type says what most of a model is: enum llama_ftype.
 std::uint32_t fileType(GgmlType type)
@@ -105,8 +105,7 @@ GgmlChoice weightChoice(const LinearSite &site, const LayerPlan &plan, const Mat
         return nearest.type == GgmlType::Q8_0 ? nearest : exact;
     throw Error(ErrorCode::Unsupported, "", layerPlace(site),
                 fmt::format("no block type of GGUF holds {} exactly: {} would change W_q by {:.2e} of its norm, {} holds it in "
-                            "{} bits a weight; "
-                            "inexact=q8_0 or inexact=widen accepts one of them",
+                            "{} bits a weight; inexact=q8_0 or inexact=widen accepts one of them",
                             shortName(format), toString(nearest.type), nearest.error, toString(exact.type),
                             ggmlBlock(exact.type).bitsPerElement()));
 }
@@ -114,7 +113,7 @@ GgmlChoice weightChoice(const LinearSite &site, const LayerPlan &plan, const Mat
 GgmlChoice adapterChoice(const Matrix &values, const std::string &type, const TaskContext &context)
 {
     if (type == "exact")
-        return chooseExact(values, exactFloats, context);
+        return chooseExact(values, factorCandidates, context);
     static const std::map<std::string, GgmlType> types{
         {"f32", GgmlType::F32}, {"bf16", GgmlType::BF16}, {"f16", GgmlType::F16}, {"q8_0", GgmlType::Q8_0}};
     return chooseNearest(values, types.at(type), context);
