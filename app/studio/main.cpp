@@ -42,6 +42,7 @@ int main(int argc, char **argv)
 
     lqer::applyTheme(application, lqer::preferences::themeMode());
     lqer::EngineOptions options;
+    options.niceness = lqer::preferences::niceness;
     options.threads = static_cast<std::size_t>(lqer::preferences::threads());
     options.memoryLimit = static_cast<std::uint64_t>(lqer::preferences::memoryLimitGigabytes() * 1e9);
     try {

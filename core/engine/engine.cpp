@@ -60,7 +60,7 @@ Stage stageFromString(std::string_view name)
 // ---- State and what the stages share
 
 Engine::State::State(const EngineOptions &options)
-    : pool(options.threads), memoryLimit(options.memoryLimit > 0 ? options.memoryLimit : usable(availableMemory()))
+    : pool(options.threads, options.niceness), memoryLimit(options.memoryLimit > 0 ? options.memoryLimit : usable(availableMemory()))
 {
 }
 

@@ -19,6 +19,7 @@ namespace lqer {
 
 struct EngineOptions {
     std::size_t threads = 0;        // 0: the processors this process may use
+    int niceness = 0;               // of the threads that compute, above the calling thread's (ThreadPool)
     std::uint64_t memoryLimit = 0;  // bytes this process may take; 0: nine tenths of what the machine has free
 };
 

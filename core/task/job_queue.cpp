@@ -107,6 +107,7 @@ struct JobQueue::State {
 
     void loop(Lane &lane)
     {
+        pool.yieldToOthers();
         std::unique_lock lock(mutex);
         while (true) {
             wake.wait(lock, [&] { return stopping || !lane.queued.empty(); });

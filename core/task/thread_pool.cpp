@@ -2,6 +2,7 @@
 #include "core/task/thread_pool.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -30,6 +31,13 @@ std::size_t usableProcessors()
     return std::max(1U, std::thread::hardware_concurrency());
 }
 
+// Linux keeps a priority per thread; who: 0 is the calling one. Raising the niceness is always allowed.
+void lowerPriority(int niceness)
+{
+    if (niceness > 0)
+        (void)setpriority(PRIO_PROCESS, 0, std::min(19, getpriority(PRIO_PROCESS, 0) + niceness));
+}
+
 }  // namespace
 
 // Several batches can be open at once: their callers work on their own and so always get on, even while the threads of the
@@ -52,6 +60,7 @@ struct ThreadPool::State {
     std::condition_variable wake;
     std::vector<Batch *> batches;  // oldest first
     bool stopping = false;
+    int niceness = 0;
     std::vector<std::jthread> workers;
 
     Batch *youngestWithWork() const
@@ -88,6 +97,7 @@ struct ThreadPool::State {
 
     void loop()
     {
+        lowerPriority(niceness);
         insidePool = true;
         std::unique_lock lock(mutex);
         while (true) {
@@ -99,8 +109,9 @@ struct ThreadPool::State {
     }
 };
 
-ThreadPool::ThreadPool(std::size_t threads) : m_state(std::make_unique<State>())
+ThreadPool::ThreadPool(std::size_t threads, int niceness) : m_state(std::make_unique<State>())
 {
+    m_state->niceness = niceness;
     if (openblas_set_num_threads)
         openblas_set_num_threads(1);
     const std::size_t total = threads == 0 ? usableProcessors() : threads;
@@ -120,6 +131,11 @@ ThreadPool::~ThreadPool()
 std::size_t ThreadPool::threads() const
 {
     return m_state->workers.size() + 1;
+}
+
+void ThreadPool::yieldToOthers() const
+{
+    lowerPriority(m_state->niceness);
 }
 
 void ThreadPool::run(std::size_t count, const std::function<void(std::size_t)> &work)

@@ -12,12 +12,15 @@ namespace lqer {
 class ThreadPool {
 public:
     // threads: 0 takes the number of processors this process may use.
-    explicit ThreadPool(std::size_t threads = 0);
+    // niceness: added to that of the pool's threads and of a JobQueue over it, so that a window's own thread goes first.
+    explicit ThreadPool(std::size_t threads = 0, int niceness = 0);
     ~ThreadPool();
     ThreadPool(const ThreadPool &) = delete;
     ThreadPool &operator=(const ThreadPool &) = delete;
 
     std::size_t threads() const;
+    // Gives the calling thread the pool's niceness.
+    void yieldToOthers() const;
 
     // Calls work(i) for every i in [0, count), each once, in any order, on any thread of the pool; returns when all are
     // finished. If calls throw, the exception of the smallest i is rethrown and calls not yet begun are left out.

@@ -4,6 +4,8 @@
 #include <QCoreApplication>
 #include <QSettings>
 
+#include "widgets/session/preferences.h"
+
 namespace lqer::test {
 
 namespace {
@@ -20,6 +22,7 @@ Studio::Studio(const QString &demo, std::size_t threads)
     QCoreApplication::setApplicationName(QStringLiteral("test"));
     EngineOptions options;
     options.threads = threads;
+    options.niceness = preferences::niceness;
     engine = std::make_shared<Engine>(options);
     window = std::make_unique<MainWindow>(engine, folder.path() + QStringLiteral("/work"), demo);
 }

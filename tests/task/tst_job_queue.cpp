@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <QtTest>
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <atomic>
 #include <latch>
 #include <memory>
@@ -53,6 +56,7 @@ private slots:
     void changeIsReportedForEveryState();
     void destructionStopsEverything();
     void workIsReleasedWhenAJobEnds();
+    void jobsHaveThePoolsPriority();
 };
 
 void TestJobQueue::jobRunsAndIsDone()
@@ -387,6 +391,17 @@ void TestJobQueue::workIsReleasedWhenAJobEnds()
     queue.waitIdle();
     QCOMPARE(job->state(), JobState::Done);
     QVERIFY(watch.expired());
+}
+
+void TestJobQueue::jobsHaveThePoolsPriority()
+{
+    const int mine = getpriority(PRIO_PROCESS, 0);
+    ThreadPool pool(1, 3);
+    JobQueue queue(pool);
+    std::atomic<int> found = -1;
+    queue.submit(JobLane::Batch, "a", "t", [&](const TaskContext &) { found = getpriority(PRIO_PROCESS, 0); });
+    queue.waitIdle();
+    QCOMPARE(found.load(), std::min(19, mine + 3));
 }
 
 QTEST_GUILESS_MAIN(TestJobQueue)

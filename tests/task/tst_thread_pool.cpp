@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <QtTest>
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <atomic>
 #include <latch>
 #include <mutex>
@@ -34,6 +37,7 @@ private slots:
     void orderedSumsAreTheSameForEveryNumberOfThreads();
     void stoppedLoopThrowsCancelled();
     void pausedLoopWaitsAndGoesOn();
+    void threadsOfThePoolLetTheCallerGoFirst();
 };
 
 void TestThreadPool::everyIndexIsCalledOnce_data()
@@ -291,6 +295,23 @@ void TestThreadPool::pausedLoopWaitsAndGoesOn()
     gate.setPaused(false);
     worker.join();
     QCOMPARE(calls.load(), 20);
+}
+
+void TestThreadPool::threadsOfThePoolLetTheCallerGoFirst()
+{
+    const int mine = getpriority(PRIO_PROCESS, 0);
+    ThreadPool pool(2, 3);
+    std::latch bothHere(2);
+    std::mutex mutex;
+    std::vector<int> found;
+    pool.run(2, [&](std::size_t) {
+        bothHere.arrive_and_wait();
+        const std::lock_guard lock(mutex);
+        found.push_back(getpriority(PRIO_PROCESS, 0));
+    });
+    std::sort(found.begin(), found.end());
+    QCOMPARE(found, (std::vector<int>{mine, std::min(19, mine + 3)}));
+    QCOMPARE(getpriority(PRIO_PROCESS, 0), mine);
 }
 
 QTEST_GUILESS_MAIN(TestThreadPool)

@@ -14,6 +14,8 @@ namespace preferences {
 
 ThemeMode themeMode();
 void setThemeMode(ThemeMode mode);
+// Of the computing threads: the window's own thread goes first even while every processor computes (reliability.md D-27).
+constexpr int niceness = 10;
 int threads();                        // 0: all processors
 void setThreads(int threads);
 double memoryLimitGigabytes();        // 0: nine tenths of what is free
