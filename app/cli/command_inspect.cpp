@@ -5,6 +5,7 @@
 #include "app/cli/model_options.h"
 #include "app/cli/text_table.h"
 #include "core/base/text.h"
+#include "core/eval/format.h"
 
 namespace lqer::cli {
 
@@ -18,14 +19,6 @@ struct InspectOptions {
     bool tensors = false;
 };
 
-std::string grouped(std::int64_t number)
-{
-    std::string digits = std::to_string(number);
-    for (std::size_t at = digits.size(); at > 3;)
-        digits.insert(at -= 3, ",");
-    return digits;
-}
-
 std::string summaryText(const ModelSummary &summary)
 {
     std::string dtypes;
@@ -35,14 +28,14 @@ std::string summaryText(const ModelSummary &summary)
     std::string text;
     text += line("folder", escaped(summary.folder));
     text += line("architecture", fmt::format("{} (family {})", escaped(summary.architecture), summary.family));
-    text += line("parameters", grouped(summary.parameters));
-    text += line("linear layers", fmt::format("{} with {} weights ({:.1f} % of the parameters)", summary.linearLayers, grouped(summary.linearParameters),
+    text += line("parameters", formatCount(summary.parameters));
+    text += line("linear layers", fmt::format("{} with {} weights ({:.1f} % of the parameters)", summary.linearLayers, formatCount(summary.linearParameters),
                                               100.0 * static_cast<double>(summary.linearParameters) / static_cast<double>(summary.parameters)));
     text += line("blocks", fmt::format("{} of width {}, MLP {}", summary.layers, summary.hidden, summary.intermediate));
     text += line("attention", summary.heads == summary.kvHeads ? fmt::format("{} heads", summary.heads)
                                                                : fmt::format("{} heads, {} for keys and values", summary.heads, summary.kvHeads));
-    text += line("vocabulary", fmt::format("{}, embeddings {}", grouped(summary.vocabulary), summary.tiedEmbeddings ? "tied to the head" : "apart from the head"));
-    text += line("context", fmt::format("{} tokens", grouped(summary.contextLength)));
+    text += line("vocabulary", fmt::format("{}, embeddings {}", formatCount(summary.vocabulary), summary.tiedEmbeddings ? "tied to the head" : "apart from the head"));
+    text += line("context", fmt::format("{} tokens", formatCount(summary.contextLength)));
     text += line("stored", fmt::format("{} ({})", formatBytes(static_cast<double>(summary.bytes)), dtypes));
     text += line("tokenizer", escaped(summary.tokenizer, 400));
     text += line("fingerprint", summary.fingerprint);

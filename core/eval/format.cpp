@@ -8,10 +8,45 @@
 
 namespace lqer {
 
+namespace {
+
+// What is written for a value without digits.
+std::string notFinite(double value)
+{
+    return std::isnan(value) ? "-" : value < 0 ? "-inf" : "inf";
+}
+
+}  // namespace
+
+std::string formatNumber(double value)
+{
+    if (!std::isfinite(value))
+        return notFinite(value);
+    const double magnitude = std::abs(value);
+    if (magnitude != 0 && (magnitude < 1e-3 || magnitude >= 1e5))
+        return fmt::format("{:.2e}", value);
+    // Rounding may carry into a further digit: 9.996 is "10.0".
+    const int digits = magnitude < 0.0099995 ? 5 : magnitude < 0.099995 ? 4 : magnitude < 0.99995 ? 3 : magnitude < 9.995 ? 2 : magnitude < 99.95 ? 1 : 0;
+    return value == 0 ? "0" : fmt::format("{:.{}f}", value, digits);
+}
+
+std::string formatCount(std::int64_t count)
+{
+    const std::string digits = fmt::format("{}", count);
+    std::string text;
+    for (std::size_t i = 0; i < digits.size(); ++i) {
+        text += digits[i];
+        const std::size_t after = digits.size() - 1 - i;
+        if (after > 0 && after % 3 == 0 && digits[i] != '-')
+            text += ',';
+    }
+    return text;
+}
+
 std::string formatPerplexity(double value)
 {
     if (!std::isfinite(value))
-        return std::isnan(value) ? "-" : "inf";
+        return notFinite(value);
     if (std::abs(value) >= 99999.5)
         return fmt::format("{:.2e}", value);
     const int digits = std::abs(value) < 9.99995 ? 4 : std::abs(value) < 99.9995 ? 3 : std::abs(value) < 999.995 ? 2 : 1;
@@ -28,12 +63,14 @@ std::string formatWithError(double value, double error)
 
 std::string formatBits(double bits)
 {
-    return fmt::format("{:.2f}", bits);
+    return std::isnan(bits) ? "-" : fmt::format("{:.2f}", bits);
 }
 
 std::string formatPercent(double fraction)
 {
     const double percent = fraction * 100;
+    if (!std::isfinite(percent))
+        return notFinite(percent);
     if (percent != 0 && std::abs(percent) < 0.0095)
         return fmt::format("{:.1e} %", percent);
     return fmt::format("{:.{}f} %", percent, std::abs(percent) < 9.995 ? 2 : 1);
@@ -41,8 +78,12 @@ std::string formatPercent(double fraction)
 
 std::string formatSeconds(double seconds)
 {
-    if (seconds < 59.95)
+    if (!std::isfinite(seconds))
+        return notFinite(seconds);
+    if (seconds < 9.95)
         return fmt::format("{:.1f} s", seconds);
+    if (seconds < 59.5)
+        return fmt::format("{:.0f} s", seconds);
     const auto whole = static_cast<long long>(std::llround(seconds));
     if (whole < 3600)
         return fmt::format("{} min {:02} s", whole / 60, whole % 60);

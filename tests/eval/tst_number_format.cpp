@@ -47,8 +47,45 @@ private slots:
         QTEST(QString::fromStdString(formatWithError(value, error)), "text");
     }
 
+    void numbersHaveThreeDigits_data()
+    {
+        QTest::addColumn<double>("value");
+        QTest::addColumn<QString>("text");
+        QTest::newRow("zero") << 0.0 << "0";
+        QTest::newRow("tiny") << -0.0000123 << "-1.23e-05";
+        QTest::newRow("thousandths") << 0.00123456 << "0.00123";
+        QTest::newRow("hundredths") << 0.012345 << "0.0123";
+        QTest::newRow("tenths") << 0.5 << "0.500";
+        QTest::newRow("ones") << 5.678 << "5.68";
+        QTest::newRow("carries") << 9.996 << "10.0";
+        QTest::newRow("tens") << 12.34 << "12.3";
+        QTest::newRow("thousands") << 1234.4 << "1234";
+        QTest::newRow("huge") << 123456.0 << "1.23e+05";
+        QTest::newRow("none") << double(NAN) << "-";
+        QTest::newRow("infinite") << -double(INFINITY) << "-inf";
+    }
+    void numbersHaveThreeDigits()
+    {
+        QFETCH(double, value);
+        QTEST(QString::fromStdString(formatNumber(value)), "text");
+    }
+
+    void countsHaveGroupsOfThree()
+    {
+        QCOMPARE(formatCount(0), std::string("0"));
+        QCOMPARE(formatCount(999), std::string("999"));
+        QCOMPARE(formatCount(-1000), std::string("-1,000"));
+        QCOMPARE(formatCount(2016960), std::string("2,016,960"));
+    }
+
     void bitsPercentAndTime()
     {
+        QCOMPARE(formatBits(NAN), std::string("-"));
+        QCOMPARE(formatPercent(NAN), std::string("-"));
+        QCOMPARE(formatPercent(1.0), std::string("100.0 %"));
+        QCOMPARE(formatSeconds(NAN), std::string("-"));
+        QCOMPARE(formatSeconds(9.96), std::string("10 s"));
+        QCOMPARE(formatSeconds(45.4), std::string("45 s"));
         QCOMPARE(formatBits(4.2549), std::string("4.25"));
         QCOMPARE(formatPercent(0.0123), std::string("1.23 %"));
         QCOMPARE(formatPercent(0.5), std::string("50.0 %"));
