@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/controls/format_editor.h"
 
-#include <QCheckBox>
 #include <QComboBox>
-#include <QCoreApplication>
-#include <QDoubleSpinBox>
-#include <QFormLayout>
 #include <QHBoxLayout>
-#include <QLineEdit>
+#include <QScopedValueRollback>
 #include <QSignalBlocker>
-#include <QSpinBox>
 #include <QToolButton>
 #include <QVBoxLayout>
 
-#include <cmath>
+#include <algorithm>
 
 #include "core/base/error.h"
 #include "core/quant/quantizer.h"
+#include "widgets/controls/parameter_form.h"
 #include "widgets/text/glossary.h"
 
 namespace lqer {
@@ -30,20 +26,6 @@ FormatValue valueOf(const FormatSpec &spec, const FormatParameter &parameter)
     return found == spec.parameters.end() ? parameter.fallback : found->second;
 }
 
-QString listText(const std::vector<std::int64_t> &values)
-{
-    QStringList parts;
-    for (const std::int64_t value : values)
-        parts << QString::number(value);
-    return parts.join(QStringLiteral(" x "));
-}
-
-QString words(const std::string &name)
-{
-    QString text = QString::fromStdString(name);
-    return text.replace(QLatin1Char('_'), QLatin1Char(' '));
-}
-
 // The form to compare; a specification that cannot be used (yet) stands for itself.
 FormatSpec comparable(const FormatSpec &spec)
 {
@@ -54,7 +36,16 @@ FormatSpec comparable(const FormatSpec &spec)
     }
 }
 
-// Presets first (the whole specification), then each format with its fallbacks.
+FormatSpec usedFor(FormatUse use, const FormatInfo &info, FormatSpec spec)
+{
+    constexpr const char *batch = "skip_first_dim";
+    const bool known = std::any_of(info.parameters.begin(), info.parameters.end(), [](const FormatParameter &parameter) { return parameter.name == batch; });
+    if (use == FormatUse::Activation && known)
+        spec.parameters[batch] = true;
+    return spec;
+}
+
+// Every preset, and every format that has none with its fallbacks.
 struct Choice {
     QString label;
     QString tip;
@@ -62,24 +53,26 @@ struct Choice {
     FormatSpec full = comparable(spec);
 };
 
-const std::vector<Choice> &choices()
+const std::vector<Choice> &choices(FormatUse use)
 {
-    static const std::vector<Choice> list = [] {
+    const auto make = [](FormatUse forUse) {
         std::vector<Choice> made;
         for (const FormatInfo &info : formats()) {
+            const QString tip = QString::fromStdString(info.title + "\n" + info.meaning);
             for (const auto &[name, spec] : info.presets)
-                made.push_back({QString::fromStdString(name), QString::fromStdString(info.title + "\n" + info.meaning), spec});
+                made.push_back({QString::fromStdString(name), tip, usedFor(forUse, info, spec)});
             if (info.presets.empty())
-                made.push_back({QString::fromStdString(info.name), QString::fromStdString(info.title + "\n" + info.meaning), FormatSpec{info.name, {}}});
+                made.push_back({QString::fromStdString(info.name), tip, usedFor(forUse, info, {info.name, {}})});
         }
         return made;
-    }();
-    return list;
+    };
+    static const std::vector<Choice> lists[] = {make(FormatUse::Weight), make(FormatUse::Activation)};
+    return lists[static_cast<std::size_t>(use)];
 }
 
 }  // namespace
 
-FormatEditor::FormatEditor(QWidget *parent) : QWidget(parent), m_picker(new QComboBox(this)), m_details(new QToolButton(this))
+FormatEditor::FormatEditor(FormatUse use, QWidget *parent) : QWidget(parent), m_use(use), m_picker(new QComboBox(this)), m_details(new QToolButton(this))
 {
     auto *layout = new QVBoxLayout(this);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -97,7 +90,7 @@ FormatEditor::FormatEditor(QWidget *parent) : QWidget(parent), m_picker(new QCom
         m_details->setArrowType(unfolded ? Qt::DownArrow : Qt::RightArrow);
         m_parameters->setVisible(unfolded);
     });
-    for (const Choice &choice : choices()) {
+    for (const Choice &choice : choices(m_use)) {
         m_picker->addItem(choice.label);
         m_picker->setItemData(m_picker->count() - 1, choice.tip, Qt::ToolTipRole);
     }
@@ -107,8 +100,8 @@ FormatEditor::FormatEditor(QWidget *parent) : QWidget(parent), m_picker(new QCom
     setTitle(titleOf(Term::Format));
     setFocusProxy(m_picker);
     connect(m_picker, &QComboBox::activated, this, [this](int index) {
-        if (index >= 0 && static_cast<std::size_t>(index) < choices().size())
-            choose(choices()[static_cast<std::size_t>(index)].spec);
+        if (index >= 0 && static_cast<std::size_t>(index) < choices(m_use).size())
+            choose(choices(m_use)[static_cast<std::size_t>(index)].spec);
     });
     setFormat({});
 }
@@ -126,20 +119,20 @@ void FormatEditor::setFormat(const FormatSpec &spec)
     const QSignalBlocker blocker(m_picker);
     int index = -1;
     const FormatSpec wanted = comparable(spec);
-    for (std::size_t i = 0; i < choices().size(); ++i)
-        if (choices()[i].full == wanted)
+    for (std::size_t i = 0; i < choices(m_use).size(); ++i)
+        if (choices(m_use)[i].full == wanted)
             index = static_cast<int>(i);
     // A specification that is nobody's preset shows as a last entry of its own.
-    const int own = static_cast<int>(choices().size());
+    const int own = static_cast<int>(choices(m_use).size());
     if (m_picker->count() > own)
         m_picker->removeItem(own);
     if (index < 0) {
-        m_picker->addItem(formatText(m_spec));
+        m_picker->addItem(formatText(m_spec, m_use));
         m_picker->setItemData(own, QString::fromStdString(m_spec.toString()), Qt::ToolTipRole);
         index = own;
     }
     m_picker->setCurrentIndex(index);
-    if (!sameForm)
+    if (!sameForm && !m_editing)
         rebuildParameters();
 }
 
@@ -155,105 +148,44 @@ void FormatEditor::rebuildParameters()
         m_parameters->hide();
         m_parameters->deleteLater();  // a field of it may be the sender
     }
-    m_parameters = new QWidget(this);
-    auto *form = new QFormLayout(m_parameters);
-    form->setContentsMargins(8, 0, 0, 0);
-    form->setSpacing(4);
-    layout()->addWidget(m_parameters);
     const FormatInfo *info = findFormat(m_spec.name);
-    if (!info)
-        return;
-    for (const FormatParameter &parameter : info->parameters) {
-        const FormatValue value = valueOf(m_spec, parameter);
-        const auto set = [this, name = parameter.name](FormatValue chosen) {
-            FormatSpec spec = m_spec;
-            spec.parameters[name] = std::move(chosen);
-            choose(spec);
-        };
-        QWidget *field = nullptr;
-        if (const auto *flag = std::get_if<bool>(&value)) {
-            auto *box = new QCheckBox(m_parameters);
-            box->setChecked(*flag);
-            connect(box, &QCheckBox::toggled, this, [set](bool on) { set(on); });
-            field = box;
-        } else if (const auto *whole = std::get_if<std::int64_t>(&value)) {
-            auto *spin = new QSpinBox(m_parameters);
-            spin->setRange(static_cast<int>(std::max(parameter.least, -1e9)), static_cast<int>(std::min(parameter.most > parameter.least ? parameter.most : 1e9, 1e9)));
-            spin->setValue(static_cast<int>(*whole));
-            spin->setKeyboardTracking(false);
-            connect(spin, &QSpinBox::valueChanged, this, [set](int chosen) { set(static_cast<std::int64_t>(chosen)); });
-            field = spin;
-        } else if (const auto *real = std::get_if<double>(&value)) {
-            auto *spin = new QDoubleSpinBox(m_parameters);
-            spin->setDecimals(6);
-            spin->setRange(parameter.least, parameter.most > parameter.least ? parameter.most : 1e9);
-            spin->setValue(*real);
-            spin->setKeyboardTracking(false);
-            connect(spin, &QDoubleSpinBox::valueChanged, this, [set](double chosen) { set(chosen); });
-            field = spin;
-        } else if (const auto *name = std::get_if<std::string>(&value); name && parameter.choices.empty()) {
-            auto *edit = new QLineEdit(QString::fromStdString(*name), m_parameters);
-            connect(edit, &QLineEdit::editingFinished, this, [edit, set, before = *name] {
-                if (edit->text().toStdString() != before)
-                    set(edit->text().toStdString());
-            });
-            field = edit;
-        } else if (name) {
-            auto *box = new QComboBox(m_parameters);
-            for (const std::string &choice : parameter.choices)
-                box->addItem(QString::fromStdString(choice));
-            box->setCurrentText(QString::fromStdString(*name));
-            connect(box, &QComboBox::textActivated, this, [set](const QString &chosen) { set(chosen.toStdString()); });
-            field = box;
-        } else if (const auto *list = std::get_if<std::vector<std::int64_t>>(&value)) {
-            auto *edit = new QLineEdit(listText(*list), m_parameters);
-            connect(edit, &QLineEdit::editingFinished, this, [edit, set, before = *list] {
-                std::vector<std::int64_t> values;
-                bool good = true;
-                for (const QString &part : edit->text().split(QLatin1Char('x'))) {
-                    bool isNumber = false;
-                    values.push_back(part.trimmed().toLongLong(&isNumber));
-                    good = good && isNumber;
-                }
-                if (good && values != before)
-                    set(values);
-                else if (!good)
-                    edit->setText(listText(before));
-            });
-            field = edit;
-        }
-        if (!field)
-            continue;
-        field->setAccessibleName(words(parameter.name));
-        field->setToolTip(QString::fromStdString(parameter.meaning));
-        form->addRow(words(parameter.name), field);
-        if (QWidget *label = form->labelForField(field))
-            label->setToolTip(QString::fromStdString(parameter.meaning));
-    }
-    m_details->setVisible(!info->parameters.empty());
-    m_parameters->setVisible(m_details->isChecked() && !info->parameters.empty());
+    const std::vector<FormatParameter> none;
+    auto *form = new ParameterForm(info ? info->parameters : none, m_spec.parameters, this);
+    form->layout()->setContentsMargins(8, 0, 0, 0);
+    connect(form, &ParameterForm::valueChosen, this, [this](const std::string &name, const FormatValue &value) {
+        FormatSpec spec = m_spec;
+        spec.parameters[name] = value;
+        const QScopedValueRollback guard(m_editing, true);  // the field keeps the focus
+        choose(spec);
+    });
+    m_parameters = form;
+    layout()->addWidget(m_parameters);
+    const bool any = info && !info->parameters.empty();
+    m_details->setVisible(any);
+    m_parameters->setVisible(m_details->isChecked() && any);
 }
 
-QString formatText(const FormatSpec &spec)
+QString formatText(const FormatSpec &spec, FormatUse use)
 {
     const FormatSpec wanted = comparable(spec);
-    const Choice *nearest = nullptr;
-    std::size_t fewest = 0;
-    for (const Choice &choice : choices()) {
+    const FormatInfo *info = findFormat(spec.name);
+    QString nearest;
+    QStringList fewest;
+    for (const Choice &choice : choices(use)) {
         if (choice.full == wanted)
             return choice.label;
-        if (choice.spec.name != spec.name)
+        if (choice.spec.name != spec.name || !info)
             continue;
-        std::size_t differing = 0;
-        if (const FormatInfo *info = findFormat(spec.name))
-            for (const FormatParameter &parameter : info->parameters)
-                differing += valueOf(spec, parameter) != valueOf(choice.spec, parameter);
-        if (!nearest || differing < fewest) {
-            nearest = &choice;
+        QStringList differing;
+        for (const FormatParameter &parameter : info->parameters)
+            if (const FormatValue value = valueOf(spec, parameter); value != valueOf(choice.spec, parameter))
+                differing << parameterTitle(parameter) + QLatin1Char(' ') + QString::fromStdString(valueText(value));
+        if (nearest.isEmpty() || differing.size() < fewest.size()) {
+            nearest = choice.label;
             fewest = differing;
         }
     }
-    return nearest ? QCoreApplication::translate("FormatEditor", "%1, changed").arg(nearest->label) : QString::fromStdString(spec.toString());
+    return nearest.isEmpty() ? QString::fromStdString(spec.toString()) : nearest + QStringLiteral(", ") + fewest.join(QStringLiteral(", "));
 }
 
 }  // namespace lqer

@@ -2,6 +2,7 @@
 #include "widgets/controls/rank_control.h"
 
 #include <QHBoxLayout>
+#include <QKeyEvent>
 #include <QSignalBlocker>
 #include <QSlider>
 #include <QSpinBox>
@@ -30,8 +31,9 @@ RankControl::RankControl(QWidget *parent) : QWidget(parent), m_slider(new QSlide
     m_slider->setToolTip(meaningOf(Term::Rank));
     m_number->setToolTip(meaningOf(Term::Rank));
     m_number->setKeyboardTracking(false);
-    setFocusProxy(m_number);
+    setFocusProxy(m_slider);  // the first of the two: Tab goes on to the number
 
+    m_number->installEventFilter(this);
     connect(m_slider, &QSlider::valueChanged, this, [this](int position) {
         const int rank = fromSlider(position);
         {
@@ -52,6 +54,19 @@ RankControl::RankControl(QWidget *parent) : QWidget(parent), m_slider(new QSlide
         emit rankChosen(rank);
     });
     setMaximum(0);
+}
+
+bool RankControl::eventFilter(QObject *watched, QEvent *event)
+{
+    // Undo means the recipe here, not the digits that were typed.
+    if (event->type() == QEvent::ShortcutOverride) {
+        auto *key = static_cast<QKeyEvent *>(event);
+        if (key->matches(QKeySequence::Undo) || key->matches(QKeySequence::Redo)) {
+            event->ignore();
+            return true;
+        }
+    }
+    return QWidget::eventFilter(watched, event);
 }
 
 int RankControl::rank() const

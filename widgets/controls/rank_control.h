@@ -23,6 +23,9 @@ signals:
     void rankMoved(int rank);   // every step
     void rankChosen(int rank);  // finished: one step of undo
 
+protected:
+    bool eventFilter(QObject *watched, QEvent *event) override;
+
 private:
     int toSlider(int rank) const;
     int fromSlider(int position) const;
