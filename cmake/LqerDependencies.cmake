@@ -22,7 +22,7 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 # QCustomPlot's package names Qt's targets without finding them itself, and states no version.
-find_package(Qt6 6.4 REQUIRED COMPONENTS Core Gui Widgets PrintSupport)
+find_package(Qt6 6.4 REQUIRED COMPONENTS Core Gui DBus Widgets PrintSupport)
 find_package(QCustomPlotQt6 REQUIRED CONFIG)
 if(LQER_BUILD_TESTS)
   find_package(Qt6 6.4 REQUIRED COMPONENTS Test)

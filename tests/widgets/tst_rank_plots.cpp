@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <QSignalSpy>
+#include <QTemporaryDir>
 #include <QTest>
 #include <qcustomplot.h>
 
 #include <cmath>
 
+#include "core/base/error.h"
 #include "widgets/controls/rank_control.h"
 #include "widgets/plots/channel_plot.h"
 #include "widgets/plots/matrix_plot.h"
@@ -44,8 +46,12 @@ private slots:
     void keysAndWheelMoveTheMarker();
     void aClickAwayFromTheMarkerDoesNotMoveIt();
     void capturedEnergyIsTheSumOfLeadingSquares();
-    void residualFallsFromOneToZeroAndBitsRise();
-    void energyBeyondTheKnownSingularValuesIsLeft();
+    void errorLeftFallsToZeroAndBitsRise();
+    void errorCurveFollowsCapturedEnergyThenTheSpectrum();
+    void plotsOfOneLayerShareTheirRanks();
+    void draggingTheBackgroundPans();
+    void theCrosshairSaysValues();
+    void plotsAreSavedWholeOrNotAtAll();
     void csvHoldsEveryCurve();
     void zerosAreLeftOutOfTheLogarithmicAxis();
     void plotsFollowTheTheme();
@@ -130,27 +136,159 @@ void TestRankPlots::capturedEnergyIsTheSumOfLeadingSquares()
     QCOMPARE(plot.capturedEnergy(3), 1.0);
 }
 
-void TestRankPlots::residualFallsFromOneToZeroAndBitsRise()
+void TestRankPlots::errorLeftFallsToZeroAndBitsRise()
 {
     ResidualPlot plot;
-    const std::vector<double> sigma = harmonic(100);
+    ErrorCurve curve;
+    curve.output = true;
+    for (int k = 0; k <= 100; ++k)
+        curve.left.push_back(0.1 * std::sqrt(energy(harmonic(100), static_cast<std::size_t>(k)) / energy(harmonic(100))));
     plot.setMaximumRank(100);
-    plot.setCurve(sigma, energy(sigma), 4.25, 0.01);
-    QCOMPARE(plot.residual(0), 1.0);
+    plot.setCurves({{QStringLiteral("own"), curve}}, 4.25, 0.01);
+    QCOMPARE(plot.residual(0), 0.1);
     QCOMPARE(plot.residual(100), 0.0);
-    for (int k = 1; k <= 100; ++k)
-        QVERIFY(plot.residual(k) <= plot.residual(k - 1));
-    QVERIFY(std::abs(plot.residual(10) - std::sqrt(energy(sigma, 10) / energy(sigma))) < 1e-12);
+    QCOMPARE(plot.residual(10), curve.left[10]);
     QCOMPARE(plot.bits(0), 4.25);
     QCOMPARE(plot.bits(100), 5.25);
+    QCOMPARE(plot.csv().section(QLatin1Char('\n'), 0, 1), QStringLiteral("\"rank\",\"own, error left\",\"bits per weight\"\n0,0.1,4.25"));
+    plot.clear();
+    QVERIFY(std::isnan(plot.residual(3)));
 }
 
-void TestRankPlots::energyBeyondTheKnownSingularValuesIsLeft()
+// The error of a decomposition against rank: from captured energies up to the kept rank, from the spectrum beyond it.
+void TestRankPlots::errorCurveFollowsCapturedEnergyThenTheSpectrum()
 {
-    ResidualPlot plot;
-    plot.setMaximumRank(2);
-    plot.setCurve({1, 1}, 4, 4, 0.1);  // half of the energy is in components nobody computed
-    QVERIFY(std::abs(plot.residual(2) - std::sqrt(0.5)) < 1e-12);
+    DecompositionRecord record;
+    record.in = 6;
+    record.out = 4;
+    record.maxRank = 2;
+    record.outputKnown = true;
+    record.outputEnergy = 100;
+    record.outputError = 16;
+    record.weightEnergy = 1;
+    record.sigma = VectorF64{{3, 2, 1, 1}};
+    record.outputCaptured = VectorF64{{7, 5}};
+    const ErrorCurve curve = errorCurve(record);
+    QVERIFY(curve.output);
+    QCOMPARE(curve.left.size(), std::size_t(5));
+    QCOMPARE(curve.at(0), 0.4);
+    QCOMPARE(curve.at(1), 0.3);
+    QCOMPARE(curve.at(2), 0.2);
+    QCOMPARE(curve.at(3), 0.2 * std::sqrt(0.5));
+    QCOMPARE(curve.at(4), 0.0);
+    QCOMPARE(curve.at(99), 0.0);
+    // Without statistics it speaks of the weight.
+    record.outputKnown = false;
+    record.weightError = 0.25;
+    record.weightCaptured = VectorF64{{0.09, 0.07}};
+    QVERIFY(!errorCurve(record).output);
+    QCOMPARE(errorCurve(record).at(0), 0.5);
+    QCOMPARE(errorCurve(record).at(1), 0.4);
+    record.weightEnergy = 0;
+    QVERIFY(std::isnan(errorCurve(record).at(0)));
+}
+
+void TestRankPlots::plotsOfOneLayerShareTheirRanks()
+{
+    SpectrumPlot spectrum;
+    ResidualPlot residual;
+    spectrum.shareRanksWith(residual);
+    for (RankPlot *plot : {static_cast<RankPlot *>(&spectrum), static_cast<RankPlot *>(&residual)}) {
+        plot->resize(700, 300);
+        plot->setMaximumRank(512);
+        plot->show();
+        QVERIFY(QTest::qWaitForWindowExposed(plot));
+    }
+    ErrorCurve curve;
+    curve.left.assign(513, 0.1);
+    residual.setCurves({{QStringLiteral("a"), curve}}, 4, 0.01);
+    spectrum.setCurves({{QStringLiteral("a"), harmonic(512), energy(harmonic(512)), true}});
+    spectrum.setRank(32);
+    residual.setRank(32);
+    const auto draw = [&] {
+        spectrum.canvas()->replot();
+        residual.canvas()->replot();
+    };
+    draw();
+    QCOMPARE(spectrum.markerPixel(), residual.markerPixel());
+    // Zooming one with the wheel takes the other along.
+    const double before = spectrum.canvas()->xAxis->range().size();
+    const QPointF centre = spectrum.canvas()->axisRect()->center();
+    QWheelEvent wheel(centre, spectrum.canvas()->mapToGlobal(centre), {}, QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(spectrum.canvas(), &wheel);
+    draw();
+    QVERIFY(spectrum.canvas()->xAxis->range().size() < before);
+    QVERIFY(residual.canvas()->xAxis->range() == spectrum.canvas()->xAxis->range());
+    // Home shows everything again.
+    QTest::keyClick(&spectrum, Qt::Key_Home);
+    QCOMPARE(spectrum.canvas()->xAxis->range().size(), before);
+    QVERIFY(residual.canvas()->xAxis->range() == spectrum.canvas()->xAxis->range());
+}
+
+void TestRankPlots::draggingTheBackgroundPans()
+{
+    SpectrumPlot plot;
+    plot.resize(800, 400);
+    plot.setMaximumRank(512);
+    plot.setCurves({{QStringLiteral("a"), harmonic(512), 0, true}});
+    plot.setRank(16);
+    plot.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&plot));
+    plot.canvas()->replot();
+    const QCPRange before = plot.canvas()->xAxis->range();
+    const QPoint start(static_cast<int>(plot.markerPixel()) + 80, plot.canvas()->axisRect()->center().y());
+    QTest::mousePress(plot.canvas(), Qt::LeftButton, Qt::NoModifier, start);
+    QTest::mouseMove(plot.canvas(), start + QPoint(40, 0));
+    QTest::mouseMove(plot.canvas(), start + QPoint(80, 0));
+    QTest::mouseRelease(plot.canvas(), Qt::LeftButton, Qt::NoModifier, start + QPoint(80, 0));
+    QVERIFY(plot.canvas()->xAxis->range().lower < before.lower);
+    QCOMPARE(plot.rank(), 16);
+    QTest::mouseDClick(plot.canvas(), Qt::LeftButton, Qt::NoModifier, start);
+    QVERIFY(plot.canvas()->xAxis->range() == before);
+}
+
+void TestRankPlots::theCrosshairSaysValues()
+{
+    SpectrumPlot plot;
+    plot.resize(800, 400);
+    plot.setMaximumRank(64);
+    plot.setCurves({{QStringLiteral("own"), harmonic(64), energy(harmonic(64)), true}});
+    plot.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&plot));
+    plot.canvas()->replot();
+    QSignalSpy words(&plot, &Plot::cursorText);
+    const int x = static_cast<int>(std::lround(plot.canvas()->xAxis->coordToPixel(4)));
+    // Qt Test only moves the pointer, which the offscreen platform does not tell a window that is not under it.
+    const QPoint place(x, plot.canvas()->axisRect()->center().y());
+    QMouseEvent move(QEvent::MouseMove, place, plot.canvas()->mapToGlobal(place), Qt::NoButton, Qt::NoButton, Qt::NoModifier);
+    QApplication::sendEvent(plot.canvas(), &move);
+    QVERIFY(!words.isEmpty());
+    QVERIFY2(words.back().front().toString().contains(QStringLiteral("own: 0.250")), qPrintable(words.back().front().toString()));
+}
+
+void TestRankPlots::plotsAreSavedWholeOrNotAtAll()
+{
+    SpectrumPlot plot;
+    plot.resize(500, 300);
+    plot.setMaximumRank(3);
+    plot.setCurves({{QStringLiteral("a"), {3, 2, 1}, 0, true}});
+    plot.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&plot));
+    QTemporaryDir folder;
+    const auto first = [&](const QString &name, int bytes) {
+        QFile file(folder.filePath(name));
+        return file.open(QIODevice::ReadOnly) ? file.read(bytes) : QByteArray();
+    };
+    plot.savePng(folder.filePath(QStringLiteral("a.png")));
+    QCOMPARE(first(QStringLiteral("a.png"), 4), QByteArray("\x89PNG"));
+    QCOMPARE(QImage(folder.filePath(QStringLiteral("a.png"))).size(), QSize(1000, 600));
+    plot.savePdf(folder.filePath(QStringLiteral("a.pdf")));
+    QCOMPARE(first(QStringLiteral("a.pdf"), 5), QByteArray("%PDF-"));
+    plot.saveCsv(folder.filePath(QStringLiteral("a.csv")));
+    QCOMPARE(first(QStringLiteral("a.csv"), 100000), plot.csv().toUtf8());
+    QCOMPARE(QDir(folder.path()).entryList(QDir::Files).size(), 3);
+    for (const auto save : {&Plot::savePng, &Plot::savePdf, &Plot::saveCsv})
+        QVERIFY_EXCEPTION_THROWN((plot.*save)(folder.filePath(QStringLiteral("missing/a"))), Error);
 }
 
 void TestRankPlots::csvHoldsEveryCurve()
@@ -158,7 +296,7 @@ void TestRankPlots::csvHoldsEveryCurve()
     SpectrumPlot plot;
     plot.setMaximumRank(3);
     plot.setCurves({{QStringLiteral("first"), {3, 2, 1}, 0, true}, {QStringLiteral("say \"hi\""), {1, 0.5}, 0, true}});
-    QCOMPARE(plot.csv(), QStringLiteral("\"component\",\"first\",\"say \"\"hi\"\"\"\n1,3,1\n2,2,0.5\n3,1,\n"));
+    QCOMPARE(plot.csv(), QStringLiteral("\"component\",\"first\",\"say \"\"hi\"\"\",\"captured energy\"\n1,3,1,0.642857143\n2,2,0.5,0.928571429\n3,1,,1\n"));
 }
 
 void TestRankPlots::zerosAreLeftOutOfTheLogarithmicAxis()
@@ -166,7 +304,7 @@ void TestRankPlots::zerosAreLeftOutOfTheLogarithmicAxis()
     SpectrumPlot plot;
     plot.setMaximumRank(4);
     plot.setCurves({{QStringLiteral("a"), {1, 0.5, 0, 0}, 0, true}});
-    QCOMPARE(plot.canvas()->graph(0)->dataCount(), 2);
+    QCOMPARE(plot.canvas()->graph(1)->dataCount(), 2);  // 0: captured energy
     QVERIFY(plot.canvas()->yAxis->range().lower > 0);
     plot.setCurves({{QStringLiteral("none"), {0, 0}, 0, true}});
     QVERIFY(plot.canvas()->yAxis->range().lower > 0);

@@ -2,8 +2,10 @@
 #include <QAbstractItemModelTester>
 #include <QComboBox>
 #include <QSignalSpy>
+#include <QSpinBox>
 #include <QTest>
 #include <QThread>
+#include <QToolButton>
 
 #include <cmath>
 #include <limits>
@@ -91,6 +93,8 @@ private slots:
     void aWiderEditWinsOverEarlierOnes();
     void aBadPatternIsAnError();
     void everyFormatCanBeChosenAndShown();
+    void activationFormatsKnowTheirBatch();
+    void parametersAreEditedWithoutLosingTheFocus();
     void deliveriesArriveOnThisThreadAndOnlyFromTheNewestJob();
     void failuresCrossAsText();
     void numbersHaveUnits_data();
@@ -134,7 +138,7 @@ void TestWidgets::sharesOfTheErrorSumToOne()
     const auto made = table(0.5);
     double sum = 0;
     for (const LayerRow &row : made->rows)
-        sum += valueOf(LayerMetric::ErrorShare, row, *made);
+        sum += valueOf(LayerMetric::ErrorShare, row, remainingError(*made));
     QVERIFY(std::abs(sum - 1) < 1e-12);
 }
 
@@ -247,7 +251,7 @@ void TestWidgets::aBadPatternIsAnError()
 
 void TestWidgets::everyFormatCanBeChosenAndShown()
 {
-    FormatEditor editor;
+    FormatEditor editor(FormatUse::Weight);
     QSignalSpy chosen(&editor, &FormatEditor::formatChosen);
     for (const FormatInfo &info : formats()) {
         for (const auto &[name, spec] : info.presets) {
@@ -257,6 +261,45 @@ void TestWidgets::everyFormatCanBeChosenAndShown()
         }
     }
     QCOMPARE(chosen.size(), 0);
+}
+
+// What LQER uses for activations is a preset there, and choosing a preset gives what LQER uses.
+void TestWidgets::activationFormatsKnowTheirBatch()
+{
+    const FormatSpec activations = FormatSpec::parse("block_fp:width=8,block_size=1x16,skip_first_dim=true");
+    QCOMPARE(formatText(activations, FormatUse::Activation), QStringLiteral("bfp8"));
+    QCOMPARE(formatText(activations, FormatUse::Weight), QStringLiteral("bfp8, skip first dim true"));
+    QCOMPARE(formatText(FormatSpec::parse("mxint4:block_size=64")), QStringLiteral("mxint4, block size 64"));
+    FormatEditor editor(FormatUse::Activation);
+    editor.show();
+    auto *picker = editor.findChild<QComboBox *>();
+    picker->setFocus();
+    picker->setCurrentIndex(0);
+    QSignalSpy chosen(&editor, &FormatEditor::formatChosen);
+    QTest::keyClicks(picker, QStringLiteral("bfp6"));
+    QVERIFY(!chosen.isEmpty());
+    QVERIFY(withDefaults(editor.format()) == withDefaults(FormatSpec::parse("bfp6:skip_first_dim=true")));
+}
+
+void TestWidgets::parametersAreEditedWithoutLosingTheFocus()
+{
+    FormatEditor editor(FormatUse::Weight);
+    editor.setFormat(FormatSpec::parse("mxint4"));
+    editor.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&editor));
+    QTest::mouseClick(editor.findChild<QToolButton *>(), Qt::LeftButton);
+    QSpinBox *width = nullptr;
+    for (QSpinBox *spin : editor.findChildren<QSpinBox *>())
+        if (spin->accessibleName() == QLatin1String("width") && spin->isVisible())
+            width = spin;
+    QVERIFY(width);
+    QSignalSpy chosen(&editor, &FormatEditor::formatChosen);
+    QTest::keyClick(width, Qt::Key_Up);
+    QTest::keyClick(width, Qt::Key_Up);
+    QCOMPARE(chosen.size(), 2);
+    QVERIFY(width->isVisible());
+    QVERIFY(withDefaults(editor.format()) == withDefaults(FormatSpec::parse("mxint6")));
+    QCOMPARE(editor.findChild<QComboBox *>()->currentText(), QStringLiteral("mxint6"));
 }
 
 void TestWidgets::deliveriesArriveOnThisThreadAndOnlyFromTheNewestJob()
@@ -296,13 +339,18 @@ void TestWidgets::numbersHaveUnits_data()
     QTest::addColumn<QString>("made");
     QTest::addColumn<QString>("expected");
     QTest::newRow("number") << numberText(0.012345) << QStringLiteral("0.0123");
-    QTest::newRow("large number") << numberText(1234.4) << QStringLiteral("1234");
     QTest::newRow("unknown") << numberText(std::numeric_limits<double>::quiet_NaN()) << QStringLiteral("\u2013");
+    QTest::newRow("count") << countText(2016960) << QStringLiteral("2,016,960");
     QTest::newRow("percent") << percentText(0.1234) << QStringLiteral("12.3\u00a0%");
-    QTest::newRow("parameters") << shortCountText(1.32e6) << QStringLiteral("1.32 M");
-    QTest::newRow("duration") << durationText(200) << QStringLiteral("3 min 20 s");
-    QTest::newRow("hours") << durationText(7500) << QStringLiteral("2 h 05 min");
-    QTest::newRow("perplexity") << perplexityText(5.6711, 0.031) << QStringLiteral("5.671 \u00b1 0.031");
+    QTest::newRow("unknown percent") << percentText(std::numeric_limits<double>::infinity()) << QStringLiteral("\u2013");
+    QTest::newRow("parameters") << shortCountText(1.32e6) << QStringLiteral("1.32\u00a0M");
+    QTest::newRow("few") << shortCountText(999) << QStringLiteral("999");
+    QTest::newRow("thousands") << shortCountText(36864) << QStringLiteral("36.9\u00a0k");
+    QTest::newRow("bytes") << bytesText(2170000) << QStringLiteral("2.17\u00a0MB");
+    QTest::newRow("duration") << durationText(200) << QStringLiteral("3\u00a0min\u00a020\u00a0s");
+    QTest::newRow("negative duration") << durationText(-1) << QStringLiteral("\u2013");
+    QTest::newRow("bits") << bitsText(4.254) << QStringLiteral("4.25\u00a0bits");
+    QTest::newRow("perplexity") << perplexityText(5.6711, 0.031) << QStringLiteral("5.671\u00a0\u00b1\u00a00.031");
     QTest::newRow("unsafe") << safeText("a\x1b[31mb") << QStringLiteral("a\\u001b[31mb");
 }
 

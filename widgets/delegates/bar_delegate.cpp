@@ -37,4 +37,16 @@ void BarDelegate::paint(QPainter *painter, const QStyleOptionViewItem &option, c
     painter->restore();
 }
 
+QSize BarDelegate::sizeHint(const QStyleOptionViewItem &option, const QModelIndex &index) const
+{
+    QSize size = QStyledItemDelegate::sizeHint(option, index);
+    size.setHeight(rowHeight(option.fontMetrics));
+    return size;
+}
+
+int rowHeight(const QFontMetrics &metrics)
+{
+    return metrics.height() + 6;
+}
+
 }  // namespace lqer

@@ -14,6 +14,10 @@ public:
 
     using QStyledItemDelegate::QStyledItemDelegate;
     void paint(QPainter *painter, const QStyleOptionViewItem &option, const QModelIndex &index) const override;
+    QSize sizeHint(const QStyleOptionViewItem &option, const QModelIndex &index) const override;
 };
+
+// Height of a row of text in every table and tree of the program, pixels.
+int rowHeight(const QFontMetrics &metrics);
 
 }  // namespace lqer

@@ -100,8 +100,9 @@ QString meaningOf(LayerMetric metric)
 QString textOf(LayerMetric metric, double value)
 {
     switch (metric) {
-    case LayerMetric::BitsPerWeight: return fixedText(value, 2);
+    case LayerMetric::BitsPerWeight: return bitsNumber(value);
     case LayerMetric::Rank: return std::isfinite(value) ? QString::number(static_cast<int>(value)) : numberText(value);
+    case LayerMetric::ErrorShare: return value > 0 && value < 1e-4 ? QStringLiteral("<\u00a00.01\u00a0%") : percentText(value);
     default: return percentText(value);
     }
 }
@@ -111,7 +112,7 @@ bool isLogarithmic(LayerMetric metric)
     return metric == LayerMetric::WeightError || metric == LayerMetric::OutputErrorPlain || metric == LayerMetric::OutputErrorCorrected;
 }
 
-double valueOf(LayerMetric metric, const LayerRow &row, const LayerTable &table)
+double valueOf(LayerMetric metric, const LayerRow &row, double all)
 {
     const LayerError *error = errorOf(row);
     switch (metric) {
@@ -120,13 +121,7 @@ double valueOf(LayerMetric metric, const LayerRow &row, const LayerTable &table)
     case LayerMetric::WeightError: return !row.plan.quantize ? 0 : error ? error->relativeWeightError() : unknown;
     case LayerMetric::OutputErrorPlain: return !row.plan.quantize ? 0 : error && error->outputKnown ? error->relativeOutputError() : unknown;
     case LayerMetric::OutputErrorCorrected: return !row.plan.quantize ? 0 : error && error->outputKnown && row.ready ? error->relativeCorrectedOutputError() : unknown;
-    case LayerMetric::ErrorShare: {
-        double total = 0;
-        for (const LayerRow &one : table.rows)
-            if (const double part = remaining(one); std::isfinite(part))
-                total += part;
-        return total > 0 ? remaining(row) / total : unknown;
-    }
+    case LayerMetric::ErrorShare: return all > 0 ? remaining(row) / all : unknown;
     case LayerMetric::CapturedEnergy: {
         if (!row.decomposition || !row.ready || row.decomposition->totalEnergy <= 0)
             return unknown;
@@ -134,6 +129,15 @@ double valueOf(LayerMetric metric, const LayerRow &row, const LayerTable &table)
     }
     }
     return unknown;
+}
+
+double remainingError(const LayerTable &table)
+{
+    double sum = 0;
+    for (const LayerRow &row : table.rows)
+        if (const double part = remaining(row); std::isfinite(part))
+            sum += part;
+    return sum;
 }
 
 LayerModel::LayerModel(QObject *parent) : QAbstractItemModel(parent) {}
@@ -145,12 +149,13 @@ void LayerModel::setTable(std::shared_ptr<const LayerTable> table)
     if (!same)
         beginResetModel();
     m_table = std::move(table);
+    m_remaining = m_table ? remainingError(*m_table) : 0;
     m_highest.assign(ColumnCount, 0.0);
     if (m_table)
         for (int column = 0; column < ColumnCount; ++column)
             if (const auto metric = metricOf(column))
                 for (const LayerRow &row : m_table->rows)
-                    if (const double value = valueOf(*metric, row, *m_table); std::isfinite(value))
+                    if (const double value = valueOf(*metric, row, m_remaining); std::isfinite(value))
                         m_highest[static_cast<std::size_t>(column)] = std::max(m_highest[static_cast<std::size_t>(column)], value);
     if (!same) {
         regroup();
@@ -280,7 +285,7 @@ QVariant LayerModel::layerData(const LayerRow &row, int column, int role) const
     if (role == Qt::TextAlignmentRole)
         return column >= Rank ? QVariant(Qt::AlignRight | Qt::AlignVCenter) : QVariant();
     const auto metric = metricOf(column);
-    const double value = metric ? valueOf(*metric, row, *m_table) : unknown;
+    const double value = metric ? valueOf(*metric, row, m_remaining) : unknown;
     if (role == BarDelegate::BarRole) {
         const double highest = metric ? m_highest[static_cast<std::size_t>(column)] : 0;
         return metric && highest > 0 && std::isfinite(value) ? QVariant(value / highest) : QVariant();
@@ -344,7 +349,7 @@ QVariant LayerModel::groupData(const Group &group, int column, int role) const
             weights += elements;
             sum += elements * row.footprint.stored.withCorrection;
         } else if (column == Share) {
-            const double share = valueOf(LayerMetric::ErrorShare, row, *m_table);
+            const double share = valueOf(LayerMetric::ErrorShare, row, m_remaining);
             sum += std::isfinite(share) ? share : 0;
             weights = 1;
         }
@@ -352,7 +357,7 @@ QVariant LayerModel::groupData(const Group &group, int column, int role) const
     if (weights <= 0)
         return sort ? QVariant(-1.0) : QVariant();
     const double value = sum / weights;
-    return sort ? QVariant(value) : QVariant(column == Bits ? fixedText(value, 2) : value > 0 ? percentText(value) : QString());
+    return sort ? QVariant(value) : QVariant(column == Bits ? bitsNumber(value) : value > 0 ? textOf(LayerMetric::ErrorShare, value) : QString());
 }
 
 QVariant LayerModel::headerData(int section, Qt::Orientation orientation, int role) const
@@ -372,11 +377,11 @@ QVariant LayerModel::headerData(int section, Qt::Orientation orientation, int ro
     case Format: return tr("format");
     case Scaling: return tr("scaling");
     case Rank: return tr("rank");
-    case Bits: return tr("bits/weight");
+    case Bits: return tr("bits");
     case WeightError: return tr("weight error");
-    case OutputPlain: return tr("output, plain");
-    case OutputCorrected: return tr("output, corrected");
-    case Share: return tr("share of error");
+    case OutputPlain: return tr("output error");
+    case OutputCorrected: return tr("corrected");
+    case Share: return tr("share");
     default: return {};
     }
 }

@@ -19,8 +19,10 @@ enum class LayerMetric { BitsPerWeight, WeightError, OutputErrorPlain, OutputErr
 QString titleOf(LayerMetric metric);
 QString meaningOf(LayerMetric metric);
 QString textOf(LayerMetric metric, double value);
-// NaN if it is not known. `table` is for shares of the whole.
-double valueOf(LayerMetric metric, const LayerRow &row, const LayerTable &table);
+// NaN if it is not known. all: remainingError() of the table, for shares of the whole.
+double valueOf(LayerMetric metric, const LayerRow &row, double all = 0);
+// Sum of the squared output errors that are left in the layers where they are known.
+double remainingError(const LayerTable &table);
 // True for metrics that span decades.
 bool isLogarithmic(LayerMetric metric);
 
@@ -64,6 +66,7 @@ private:
     Grouping m_grouping = Grouping::Block;
     std::vector<Group> m_groups;  // one with every row if there is no grouping
     std::vector<double> m_highest;  // per metric, for the bars
+    double m_remaining = 0;         // of all layers, for shares
 };
 
 // Filters by text (name, format, scaling) and role, sorts by number, keeps groups that have a match.

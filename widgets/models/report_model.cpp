@@ -21,7 +21,10 @@ const QString none = QStringLiteral("\u2013");
 QString createdText(const EvaluationReport &report)
 {
     const QDateTime created = QDateTime::fromString(QString::fromStdString(report.created), Qt::ISODate);
-    return created.isValid() ? created.toLocalTime().toString(QStringLiteral("yyyy-MM-dd hh:mm")) : safeText(report.created);
+    if (!created.isValid())
+        return safeText(report.created);
+    const QDateTime local = created.toLocalTime();
+    return local.toString(local.date() == QDate::currentDate() ? QStringLiteral("hh:mm") : QStringLiteral("yyyy-MM-dd hh:mm"));
 }
 
 }  // namespace
@@ -80,12 +83,12 @@ QVariant ReportModel::data(const QModelIndex &index, int role) const
     const auto &divergence = report->divergence;
     const auto &footprint = report->footprint;
     switch (index.column()) {
-    case Title: return safeText(report->title) + (stale && !sort ? tr(" (stale)") : QString());
+    case Title: return sort ? QVariant(index.row()) : QVariant(tr("%1: %2%3").arg(index.row() + 1).arg(safeText(report->title), stale ? tr(" (stale)") : QString()));
     case Perplexity: return number(perplexity.has_value(), perplexity ? perplexity->headline() : 0, perplexity ? perplexityText(perplexity->headline(), perplexity->standardError) : none);
     case Original: return number(report->original.has_value(), report->original ? report->original->headline() : 0, report->original ? perplexityText(report->original->headline()) : none);
     case Kl: return number(divergence.has_value(), divergence ? divergence->kl.mean : 0, divergence ? numberText(divergence->kl.mean) : none);
     case Agreement: return number(divergence.has_value(), divergence ? divergence->topAgreement.mean : 0, divergence ? percentText(divergence->topAgreement.mean) : none);
-    case Bits: return number(footprint.has_value(), footprint ? footprint->stored.withCorrection : 0, footprint ? fixedText(footprint->stored.withCorrection, 2) : none);
+    case Bits: return number(footprint.has_value(), footprint ? footprint->stored.withCorrection : 0, footprint ? bitsNumber(footprint->stored.withCorrection) : none);
     case Size: return number(footprint.has_value(), footprint ? static_cast<double>(footprint->bytes) : 0, footprint ? bytesText(static_cast<double>(footprint->bytes)) : none);
     case Seconds: return number(perplexity.has_value(), perplexity ? perplexity->seconds : 0, perplexity ? durationText(perplexity->seconds) : none);
     case Created: return sort ? QVariant(QString::fromStdString(report->created)) : QVariant(createdText(*report));
@@ -101,9 +104,9 @@ QVariant ReportModel::headerData(int section, Qt::Orientation orientation, int r
         const char *title;
         std::optional<Term> term;
     };
-    static const Head heads[ColumnCount] = {{QT_TR_NOOP("run"), Term::Recipe}, {QT_TR_NOOP("perplexity"), Term::Perplexity}, {QT_TR_NOOP("original"), Term::Perplexity},
-                                            {QT_TR_NOOP("KL"), Term::KlDivergence}, {QT_TR_NOOP("top-1"), Term::TopOneAgreement}, {QT_TR_NOOP("bits/weight"), Term::BitsPerWeight},
-                                            {QT_TR_NOOP("size"), Term::Footprint}, {QT_TR_NOOP("time"), std::nullopt}, {QT_TR_NOOP("measured"), std::nullopt}};
+    static const Head heads[ColumnCount] = {{QT_TR_NOOP("run"), Term::Recipe}, {QT_TR_NOOP("perplexity"), Term::Perplexity}, {QT_TR_NOOP("KL"), Term::KlDivergence},
+                                            {QT_TR_NOOP("top-1"), Term::TopOneAgreement}, {QT_TR_NOOP("bits"), Term::BitsPerWeight}, {QT_TR_NOOP("size"), Term::Footprint},
+                                            {QT_TR_NOOP("time"), std::nullopt}, {QT_TR_NOOP("original"), Term::Perplexity}, {QT_TR_NOOP("measured"), std::nullopt}};
     if (section < 0 || section >= ColumnCount)
         return {};
     if (role == Qt::DisplayRole)
@@ -163,7 +166,7 @@ QVariant CompareModel::data(const QModelIndex &index, int role) const
     if (role != Qt::DisplayRole && role != SortRole)
         return {};
     const bool sort = role == SortRole;
-    const auto bits = [&](int side) { return row.costs[side] ? (sort ? QVariant(row.costs[side]->stored.withCorrection) : QVariant(fixedText(row.costs[side]->stored.withCorrection, 2))) : QVariant(none); };
+    const auto bits = [&](int side) { return row.costs[side] ? (sort ? QVariant(row.costs[side]->stored.withCorrection) : QVariant(bitsNumber(row.costs[side]->stored.withCorrection))) : QVariant(none); };
     const auto rank = [&](int side) { return row.costs[side] ? (sort ? QVariant(static_cast<qlonglong>(row.costs[side]->rank)) : QVariant(QString::number(row.costs[side]->rank))) : QVariant(none); };
     switch (index.column()) {
     case Layer: return row.layer;
@@ -204,12 +207,12 @@ QVariant CompareModel::headerData(int section, Qt::Orientation orientation, int 
         return {};
     switch (section) {
     case Layer: return tr("layer");
-    case FormatFirst: return tr("bits, first");
-    case FormatSecond: return tr("bits, second");
-    case RankFirst: return tr("rank, first");
-    case RankSecond: return tr("rank, second");
-    case ErrorFirst: return tr("output error, first");
-    case ErrorSecond: return tr("output error, second");
+    case FormatFirst: return tr("bits A");
+    case FormatSecond: return tr("bits B");
+    case RankFirst: return tr("rank A");
+    case RankSecond: return tr("rank B");
+    case ErrorFirst: return tr("error A");
+    case ErrorSecond: return tr("error B");
     case Change: return tr("change");
     default: return {};
     }

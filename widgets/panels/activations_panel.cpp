@@ -18,6 +18,18 @@ namespace {
 
 enum Quantity { RootMeanSquare, MeanMagnitude, Largest, LqerScale };
 
+// Which of the statistics the layer's correction is weighted by.
+QString usedBy(ScalingKind kind)
+{
+    switch (kind) {
+    case ScalingKind::Identity: return ActivationsPanel::tr("identity uses none of this");
+    case ScalingKind::MeanAbs: return ActivationsPanel::tr("lqer uses its scale S");
+    case ScalingKind::Diagonal: return ActivationsPanel::tr("diag uses the root mean square");
+    case ScalingKind::Exact: return ActivationsPanel::tr("exact uses these and how channels go together");
+    }
+    return {};
+}
+
 }  // namespace
 
 ActivationsPanel::ActivationsPanel(Session &session, QWidget *parent)
@@ -36,13 +48,14 @@ ActivationsPanel::ActivationsPanel(Session &session, QWidget *parent)
     bar->addWidget(m_quantity);
     bar->addWidget(m_sorted);
     bar->addStretch(1);
-    bar->addWidget(m_summary);
     layout->addLayout(bar);
+    m_summary->setWordWrap(true);
+    layout->addWidget(m_summary);
     layout->addWidget(m_plot, 1);
     m_plot->setToolTip(meaningOf(Term::Outlier));
     connect(m_quantity, &QComboBox::currentIndexChanged, this, &ActivationsPanel::refresh);
     connect(m_sorted, &QCheckBox::toggled, m_plot, &ChannelPlot::setSorted);
-    for (const auto changed : {&Session::statisticsChanged, &Session::selectionChanged, &Session::closed})
+    for (const auto changed : {&Session::statisticsChanged, &Session::selectionChanged, &Session::recipeChanged, &Session::closed})
         connect(&m_session, changed, this, &ActivationsPanel::refresh);
     refresh();
 }
@@ -71,7 +84,8 @@ void ActivationsPanel::refresh()
     }
     m_plot->setMessage({});
     m_plot->setChannels({shown.data(), shown.data() + shown.size()}, m_quantity->currentText());
-    m_summary->setText(tr("%1 tokens, %2 channels, %3 outliers").arg(countText(stats->tokens), countText(stats->features()), countText(static_cast<qint64>(m_plot->outliers().size()))));
+    m_summary->setText(tr("%1 tokens, %2 channels, %3 outliers; %4")
+                           .arg(countText(stats->tokens), countText(stats->features()), countText(static_cast<qint64>(m_plot->outliers().size())), usedBy(row->plan.scaling)));
     m_summary->setToolTip(meaningOf(Term::Outlier));
 }
 

@@ -20,6 +20,7 @@ WeightsPanel::WeightsPanel(Session &session, QWidget *parent)
     layout->setContentsMargins(6, 6, 6, 6);
     layout->setSpacing(4);
     m_summary->setTextFormat(Qt::PlainText);
+    m_summary->setWordWrap(true);
     layout->addWidget(m_summary, 0, 0, 1, 2);
     layout->addWidget(m_weight, 1, 0);
     layout->addWidget(m_error, 1, 1);
@@ -45,9 +46,7 @@ void WeightsPanel::refresh()
     if (!row) {
         m_shownKey.clear();
         m_summary->clear();
-        for (MatrixPlot *plot : {m_weight, m_error, m_left})
-            plot->clear();
-        m_histogram->setSeries({});
+        clear(m_session.isOpen() ? tr("Select a layer in the map or the list") : QString());
         return;
     }
     if (!isVisible())
@@ -59,6 +58,8 @@ void WeightsPanel::refresh()
     if (key == m_shownKey)
         return;
     m_shownKey = key;
+    if (!m_hasPictures)
+        clear(tr("Reading..."));
     const auto engine = &m_session.engine();
     m_session.jobs().start(JobLane::Interactive, QStringLiteral("weights"), tr("Reading %1").arg(safeText(row->site.name)),
                            [this, engine, model = m_session.model(), project = m_session.project(), site = row->site, plan = row->plan, ready = row->ready,
@@ -83,20 +84,29 @@ void WeightsPanel::refresh()
                            });
 }
 
+void WeightsPanel::clear(const QString &message)
+{
+    m_hasPictures = false;
+    for (MatrixPlot *plot : {m_weight, m_error, m_left})
+        plot->clear(message);
+    m_histogram->setSeries({});
+    m_histogram->setMessage(message);
+}
+
 void WeightsPanel::show(const Pictures &pictures)
 {
+    m_hasPictures = true;
+    m_histogram->setMessage({});
     m_weight->setPicture(pictures.weight, tr("weight W"));
     // The error and what is left of it share a colour scale, so that they compare.
     const double high = pictures.error.cells.size() > 0 ? pictures.error.cells.maxCoeff() : 0;
     m_error->setPicture(pictures.error, tr("error W \u2212 W_q"), high);
     std::vector<HistogramPlot::Series> series{{tr("weight"), pictures.weight}, {tr("error"), pictures.error}};
     if (pictures.left) {
-        m_left->setMessage({});
         m_left->setPicture(*pictures.left, tr("left after A\u00b7B"), high);
         series.push_back({tr("left after A\u00b7B"), *pictures.left});
     } else {
-        m_left->clear();
-        m_left->setMessage(tr("No correction yet"));
+        m_left->clear(tr("No correction yet"));
     }
     m_histogram->setSeries(std::move(series));
     QString text = tr("Root mean square: weight %1, error %2").arg(numberText(pictures.weight.rootMeanSquare), numberText(pictures.error.rootMeanSquare));

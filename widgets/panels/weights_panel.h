@@ -33,6 +33,7 @@ private:
     };
     void refresh();
     void show(const Pictures &pictures);
+    void clear(const QString &message);
 
     Session &m_session;
     QLabel *m_summary;
@@ -41,6 +42,7 @@ private:
     MatrixPlot *m_left;
     HistogramPlot *m_histogram;
     QString m_shownKey;
+    bool m_hasPictures = false;
 };
 
 }  // namespace lqer

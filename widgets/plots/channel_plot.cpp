@@ -80,6 +80,7 @@ void ChannelPlot::rebuild()
     }
     m_all->data()->set(all, true);
     m_marked->data()->set(marked, true);
+    canvas()->legend->setVisible(!m_values.empty());
     canvas()->xAxis->setLabel(m_sorted ? tr("input channels, largest first") : tr("input channel"));
     queueReplot();
 }
@@ -116,7 +117,7 @@ QString ChannelPlot::describePosition(const QPointF &position) const
         return {};
     const int channel = m_order[static_cast<std::size_t>(index)];
     const double value = m_values[static_cast<std::size_t>(channel)];
-    return tr("channel %1: %2\n%3 × median").arg(channel).arg(numberText(value), m_median > 0 ? fixedText(value / m_median, 1) : QStringLiteral("\u2013"));
+    return tr("channel %1: %2\n%3 × median").arg(channel).arg(numberText(value), m_median > 0 ? numberText(value / m_median) : QStringLiteral("\u2013"));
 }
 
 std::vector<PlotColumn> ChannelPlot::columns() const

@@ -89,14 +89,17 @@ void MatrixPlot::setPicture(MatrixPicture picture, const QString &title, double 
     m_map->setDataRange(QCPRange(0, m_high > 0 ? m_high : 1));
     setAccessibleName(title);
     m_scale->axis()->setLabel(title);
+    m_scale->setVisible(true);
+    setMessage({});
     resetView();
 }
 
-void MatrixPlot::clear()
+void MatrixPlot::clear(const QString &message)
 {
     m_picture = {};
     m_map->data()->clear();
-    queueReplot();
+    m_scale->setVisible(false);
+    setMessage(message);
 }
 
 void MatrixPlot::restyle()
@@ -148,7 +151,6 @@ HistogramPlot::HistogramPlot(QWidget *parent) : Plot(parent)
     makeLogarithmic(plot->yAxis);
     plot->xAxis->setLabel(tr("value"));
     plot->yAxis->setLabel(tr("elements"));
-    plot->legend->setVisible(true);
     setAccessibleName(tr("Distribution of values"));
 }
 
@@ -166,6 +168,7 @@ void HistogramPlot::setSeries(std::vector<Series> series)
             points.append(QCPGraphData(binCentre(one.picture, i), std::max(0.5, one.picture.histogram[i])));
         graph->data()->set(points, true);
     }
+    plot->legend->setVisible(!m_series.empty());
     restyle();
     resetView();
 }

@@ -28,7 +28,8 @@ public:
     explicit MatrixPlot(QWidget *parent = nullptr);
     // `high` fixes the top of the colour scale, so that several maps compare; 0 takes this one's own.
     void setPicture(MatrixPicture picture, const QString &title, double high = 0);
-    void clear();
+    // Shows a sentence in its place.
+    void clear(const QString &message);
 
     std::vector<PlotColumn> columns() const override;
     void resetView() override;

@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/plots/plot.h"
 
+#include <QBuffer>
 #include <QClipboard>
 #include <QContextMenuEvent>
 #include <QFileDialog>
+#include <QFileInfo>
 #include <QGuiApplication>
 #include <QKeyEvent>
 #include <QMenu>
 #include <QMessageBox>
+#include <QTemporaryDir>
 #include <QVBoxLayout>
 #include <qcustomplot.h>
 
 #include "core/base/error.h"
 #include "core/engine/text_file.h"
+#include "widgets/text/number_text.h"
 #include "widgets/theme/theme.h"
 
 namespace lqer {
+
+namespace {
+
+constexpr double pictureScale = 2;  // pixels of a saved picture for one on the screen
+
+}  // namespace
 
 Plot::Plot(QWidget *parent) : QWidget(parent), m_plot(new QCustomPlot(this))
 {
@@ -52,6 +62,8 @@ Plot::Plot(QWidget *parent) : QWidget(parent), m_plot(new QCustomPlot(this))
     m_message->position->setType(QCPItemPosition::ptAxisRectRatio);
     m_message->position->setCoords(0.5, 0.5);
     m_message->setPositionAlignment(Qt::AlignCenter);
+    m_message->setTextAlignment(Qt::AlignHCenter);
+    connect(m_plot, &QCustomPlot::afterLayout, this, &Plot::wrapMessage);
     applyColours();
 }
 
@@ -107,29 +119,36 @@ QString Plot::csv() const
     return lines.join(QLatin1Char('\n')) + QLatin1Char('\n');
 }
 
-bool Plot::savePng(const QString &path)
+void Plot::savePng(const QString &path)
 {
-    return m_plot->savePng(path, 0, 0, 2.0);
+    QByteArray bytes;
+    QBuffer buffer(&bytes);
+    buffer.open(QIODevice::WriteOnly);
+    if (!m_plot->toPixmap(0, 0, pictureScale).save(&buffer, "PNG"))
+        throw Error(ErrorCode::Io, path.toStdString(), {}, "the picture could not be made");
+    saveTextFile(path.toStdString(), {bytes.constData(), static_cast<std::size_t>(bytes.size())});
 }
 
-bool Plot::savePdf(const QString &path)
+void Plot::savePdf(const QString &path)
 {
-    return m_plot->savePdf(path, 0, 0, QCP::epNoCosmetic, QStringLiteral("LQER Studio"), windowTitle());
+    // The printer writes files only.
+    QTemporaryDir folder;
+    const QString made = folder.filePath(QStringLiteral("plot.pdf"));
+    QFile file(made);
+    if (!folder.isValid() || !m_plot->savePdf(made, 0, 0, QCP::epNoCosmetic, QStringLiteral("LQER Studio"), accessibleName()) || !file.open(QIODevice::ReadOnly))
+        throw Error(ErrorCode::Io, path.toStdString(), {}, "the document could not be made");
+    const QByteArray bytes = file.readAll();
+    saveTextFile(path.toStdString(), {bytes.constData(), static_cast<std::size_t>(bytes.size())});
 }
 
-bool Plot::saveCsv(const QString &path)
+void Plot::saveCsv(const QString &path)
 {
-    try {
-        saveTextFile(path.toStdString(), csv().toStdString());
-        return true;
-    } catch (const Error &) {
-        return false;
-    }
+    saveTextFile(path.toStdString(), csv().toStdString());
 }
 
 void Plot::copyImage()
 {
-    QGuiApplication::clipboard()->setPixmap(m_plot->toPixmap(0, 0, 2.0));
+    QGuiApplication::clipboard()->setPixmap(m_plot->toPixmap(0, 0, pictureScale));
 }
 
 void Plot::copyData()
@@ -139,9 +158,32 @@ void Plot::copyData()
 
 void Plot::setMessage(const QString &message)
 {
-    m_message->setText(message);
+    m_words = message;
     m_message->setVisible(!message.isEmpty());
+    // Axes without data would only show numbers that mean nothing.
+    for (QCPAxisRect *rect : m_plot->axisRects()) {
+        for (QCPAxis *axis : rect->axes()) {
+            axis->setTicks(message.isEmpty());
+            axis->setTickLabels(message.isEmpty());
+        }
+    }
+    wrapMessage();
     queueReplot();
+}
+
+void Plot::wrapMessage()
+{
+    const QFontMetrics metrics(m_message->font());
+    const int room = m_plot->axisRect()->width() * 9 / 10;
+    QStringList lines;
+    for (const QString &word : m_words.split(QLatin1Char(' '))) {
+        const QString longer = lines.isEmpty() ? word : lines.back() + QLatin1Char(' ') + word;
+        if (lines.isEmpty() || metrics.horizontalAdvance(longer) > room)
+            lines << word;
+        else
+            lines.back() = longer;
+    }
+    m_message->setText(lines.join(QLatin1Char('\n')));
 }
 
 QString Plot::suggestedName() const
@@ -150,27 +192,32 @@ QString Plot::suggestedName() const
     return name.replace(QLatin1Char(' '), QLatin1Char('-'));
 }
 
-QString Plot::askForPath(const QString &title, const QString &suffix)
+void Plot::askAndSave(FileKind kind)
 {
-    return QFileDialog::getSaveFileName(this, title, suggestedName() + QLatin1Char('.') + suffix, QStringLiteral("%1 (*.%2)").arg(suffix.toUpper(), suffix));
+    const QString suffix = kind == FileKind::Png ? QStringLiteral("png") : kind == FileKind::Pdf ? QStringLiteral("pdf") : QStringLiteral("csv");
+    QString path = QFileDialog::getSaveFileName(this, tr("Save plot"), suggestedName() + QLatin1Char('.') + suffix, QStringLiteral("%1 (*.%2)").arg(suffix.toUpper(), suffix));
+    if (path.isEmpty())
+        return;
+    if (QFileInfo(path).suffix().isEmpty())
+        path += QLatin1Char('.') + suffix;
+    try {
+        kind == FileKind::Png ? savePng(path) : kind == FileKind::Pdf ? savePdf(path) : saveCsv(path);
+    } catch (const Error &error) {
+        QMessageBox::warning(this, tr("Save plot"), safeText(error.what()));
+    }
 }
 
 void Plot::contextMenuEvent(QContextMenuEvent *event)
 {
     QMenu menu(this);
-    const auto saveAs = [this](const QString &suffix, bool (Plot::*save)(const QString &)) {
-        const QString path = askForPath(tr("Save plot"), suffix);
-        if (!path.isEmpty() && !(this->*save)(path))
-            QMessageBox::warning(this, tr("Save plot"), tr("The plot could not be written to %1.").arg(path));
-    };
     menu.addAction(tr("Show everything"), QKeySequence(Qt::Key_Home), this, [this] { resetView(); });
     menu.addSeparator();
     menu.addAction(tr("Copy picture"), this, &Plot::copyImage);
     menu.addAction(tr("Copy numbers"), QKeySequence::Copy, this, &Plot::copyData);
     menu.addSeparator();
-    menu.addAction(tr("Save as PNG..."), this, [=] { saveAs(QStringLiteral("png"), &Plot::savePng); });
-    menu.addAction(tr("Save as PDF..."), this, [=] { saveAs(QStringLiteral("pdf"), &Plot::savePdf); });
-    menu.addAction(tr("Save numbers as CSV..."), this, [=] { saveAs(QStringLiteral("csv"), &Plot::saveCsv); });
+    menu.addAction(tr("Save as PNG..."), this, [this] { askAndSave(FileKind::Png); });
+    menu.addAction(tr("Save as PDF..."), this, [this] { askAndSave(FileKind::Pdf); });
+    menu.addAction(tr("Save numbers as CSV..."), this, [this] { askAndSave(FileKind::Csv); });
     menu.exec(event->globalPos());
 }
 

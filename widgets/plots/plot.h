@@ -40,11 +40,15 @@ public:
     // Shows all data again.
     virtual void resetView() = 0;
 
-    bool savePng(const QString &path);
-    bool savePdf(const QString &path);
-    bool saveCsv(const QString &path);
+    // Written as everything is: complete or not at all. Throw Error.
+    void savePng(const QString &path);
+    void savePdf(const QString &path);
+    void saveCsv(const QString &path);
     void copyImage();
     void copyData();
+    // Asks where to and saves; says so if it cannot.
+    enum class FileKind { Png, Pdf, Csv };
+    void askAndSave(FileKind kind);
 
     // A line in the middle instead of the axes' data: "Nothing decomposed yet". Empty removes it.
     void setMessage(const QString &message);
@@ -79,9 +83,9 @@ protected:
 
 private:
     void applyColours();
+    void wrapMessage();
     void updateCrosshair(const QPoint &position);
     void hideCrosshair();
-    QString askForPath(const QString &title, const QString &suffix);
     QString suggestedName() const;
 
     QCustomPlot *m_plot;
@@ -89,6 +93,7 @@ private:
     QCPItemLine *m_vertical;
     QCPItemText *m_readout;
     QCPItemText *m_message;
+    QString m_words;  // of the message, before it is broken into lines
     bool m_grabbed = false;
 };
 

@@ -49,6 +49,8 @@ RankPlot::RankPlot(QWidget *parent) : Plot(parent)
     m_flag->position->setType(QCPItemPosition::ptAbsolute);
     m_flag->setPositionAlignment(Qt::AlignLeft | Qt::AlignTop);
     connect(plot, &QCustomPlot::afterLayout, this, &RankPlot::placeFlag);
+    plot->axisRect()->setAutoMargins(QCP::msTop | QCP::msBottom);
+    fixMargins();
     RankPlot::restyle();
 }
 
@@ -63,6 +65,41 @@ void RankPlot::restyle()
     m_flag->setBrush(t.accent);
     m_flag->setColor(t.accentText);
     m_flag->setPen(Qt::NoPen);
+}
+
+void RankPlot::fixMargins()
+{
+    // Room for a tick label and the axis title, the same in every plot of ranks, so that their markers stand above each other.
+    const QFontMetrics metrics(canvas()->xAxis->tickLabelFont());
+    const int side = metrics.horizontalAdvance(QStringLiteral("0.0001")) + metrics.height() + 18;
+    canvas()->axisRect()->setMargins(QMargins(side, 0, side, 0));
+}
+
+void RankPlot::changeEvent(QEvent *event)
+{
+    if (event->type() == QEvent::FontChange)
+        fixMargins();
+    Plot::changeEvent(event);
+}
+
+void RankPlot::shareRanksWith(RankPlot &other)
+{
+    const auto follow = [](RankPlot &leader, RankPlot &follower) {
+        connect(leader.canvas()->xAxis, qOverload<const QCPRange &>(&QCPAxis::rangeChanged), &follower, [&follower](const QCPRange &range) {
+            if (follower.canvas()->xAxis->range() == range)
+                return;
+            follower.canvas()->xAxis->setRange(range);
+            follower.queueReplot();
+        });
+    };
+    follow(*this, other);
+    follow(other, *this);
+}
+
+void RankPlot::showRanks(double most)
+{
+    // From rank 0, which stands half a component before the first.
+    canvas()->xAxis->setRange(0.45, most * 1.1);
 }
 
 void RankPlot::setMaximumRank(int maximum)

@@ -24,6 +24,8 @@ public:
     void setMaximumRank(int maximum);
     // Pixel column of the marker on the canvas.
     double markerPixel() const;
+    // The two plots stand above each other: same margins, and zooming or panning one along its ranks takes the other along.
+    void shareRanksWith(RankPlot &other);
 
 signals:
     // While it is being moved: every step.
@@ -42,12 +44,15 @@ protected:
     bool eventFilter(QObject *watched, QEvent *event) override;
     // Words of the flag changed without the rank (new curves).
     void updateMarker();
+    void showRanks(double most);
+    void changeEvent(QEvent *event) override;
 
 private:
     int rankAt(const QPoint &position) const;
     bool nearMarker(const QPoint &position) const;
     void moveTo(int rank);
     void placeFlag();
+    void fixMargins();
 
     QCPItemStraightLine *m_line;
     QCPItemRect *m_kept;

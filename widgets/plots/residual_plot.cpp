@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "widgets/text/number_text.h"
 #include "widgets/theme/theme.h"
@@ -15,45 +16,55 @@ ResidualPlot::ResidualPlot(QWidget *parent) : RankPlot(parent)
 {
     QCustomPlot *plot = canvas();
     plot->xAxis->setLabel(tr("rank"));
-    plot->yAxis->setLabel(tr("output error left"));
+    plot->yAxis->setNumberFormat(QStringLiteral("g"));
     plot->yAxis2->setLabel(tr("bits per weight"));
     plot->yAxis2->setVisible(true);
-    plot->yAxis->setNumberFormat(QStringLiteral("g"));
-    m_error = plot->addGraph();
     m_cost = plot->addGraph(plot->xAxis, plot->yAxis2);
-    m_error->setName(tr("output error left"));
-    m_cost->setName(tr("bits per weight"));
+    m_cost->removeFromLegend();
     plot->legend->setVisible(false);
-    setAccessibleName(tr("Output error against rank"));
-    ResidualPlot::restyle();
-    resetView();
+    plot->axisRect()->insetLayout()->setInsetAlignment(0, Qt::AlignLeft | Qt::AlignBottom);
+    setAccessibleName(tr("Error against rank"));
+    setCurves({}, 0, 0);
 }
 
-void ResidualPlot::setCurve(std::vector<double> sigma, double total, double bitsAtZero, double bitsPerRank)
+void ResidualPlot::setCurves(QVector<Curve> curves, double bitsAtZero, double bitsPerRank)
 {
-    const bool sameSize = m_residual.size() == sigma.size() + 1;
+    QCustomPlot *plot = canvas();
+    m_curves = std::move(curves);
     m_bitsAtZero = bitsAtZero;
     m_bitsPerRank = bitsPerRank;
-    m_residual.assign(1, 1.0);
-    // Summed from the small end, so that the last values do not drown in cancellation.
-    std::vector<double> tail(sigma.size() + 1, 0.0);
-    for (std::size_t i = sigma.size(); i-- > 0;)
-        tail[i] = tail[i + 1] + sigma[i] * sigma[i];
-    const double beyond = std::max(0.0, total - tail[0]);
-    const double all = tail[0] + beyond;
-    for (std::size_t k = 1; k <= sigma.size(); ++k)
-        m_residual.push_back(all > 0 ? std::sqrt((tail[k] + beyond) / all) : 0.0);
+    while (m_graphs.size() > m_curves.size())
+        plot->removeGraph(m_graphs.takeLast());
+    while (m_graphs.size() < m_curves.size())
+        m_graphs.append(plot->addGraph());
 
-    QVector<QCPGraphData> error;
-    QVector<QCPGraphData> cost;
-    for (std::size_t k = 0; k < m_residual.size(); ++k) {
-        const double x = static_cast<double>(k) + 0.5;  // where the marker of rank k stands
-        error.append(QCPGraphData(x, m_residual[k]));
-        cost.append(QCPGraphData(x, bits(static_cast<int>(k))));
+    std::size_t ranks = 0;
+    for (int i = 0; i < m_curves.size(); ++i) {
+        const std::vector<double> &left = m_curves[i].error.left;
+        QVector<QCPGraphData> points;
+        for (std::size_t k = 0; k < left.size(); ++k)
+            points.append(QCPGraphData(static_cast<double>(k) + 0.5, 100 * left[k]));  // where the marker of rank k stands
+        m_graphs[i]->data()->set(points, true);
+        m_graphs[i]->setName(m_curves[i].label);
+        ranks = std::max(ranks, left.size());
     }
-    m_error->data()->set(error, true);
+    QVector<QCPGraphData> cost;
+    for (std::size_t k = 0; k < ranks; ++k)
+        cost.append(QCPGraphData(static_cast<double>(k) + 0.5, bits(static_cast<int>(k))));
     m_cost->data()->set(cost, true);
-    if (!sameSize)
+
+    const bool output = m_curves.isEmpty() || m_curves.front().error.output;
+    plot->yAxis->setLabel(output ? tr("output error, %") : tr("weight error, %"));
+    ResidualPlot::restyle();
+    showLegend();
+    double high = 0;
+    for (const Curve &curve : m_curves)
+        high = std::max(high, curve.error.left.empty() ? 0.0 : curve.error.left.front());
+    // The view is kept while a rank or a format changes little.
+    const bool sameView = ranks == m_viewRanks && high == m_viewHigh;
+    m_viewRanks = ranks;
+    m_viewHigh = high;
+    if (!sameView)
         resetView();
     updateMarker();
     queueReplot();
@@ -61,18 +72,13 @@ void ResidualPlot::setCurve(std::vector<double> sigma, double total, double bits
 
 void ResidualPlot::clear()
 {
-    m_residual.clear();
-    m_error->data()->clear();
-    m_cost->data()->clear();
+    setCurves({}, 0, 0);
     setMaximumRank(0);
-    queueReplot();
 }
 
 double ResidualPlot::residual(int rank) const
 {
-    if (m_residual.empty())
-        return 0;
-    return m_residual[static_cast<std::size_t>(std::clamp(rank, 0, static_cast<int>(m_residual.size()) - 1))];
+    return m_curves.isEmpty() ? std::numeric_limits<double>::quiet_NaN() : m_curves.front().error.at(rank);
 }
 
 double ResidualPlot::bits(int rank) const
@@ -83,50 +89,69 @@ double ResidualPlot::bits(int rank) const
 void ResidualPlot::resetView()
 {
     QCustomPlot *plot = canvas();
-    const double last = std::max<double>(2.0, static_cast<double>(m_residual.size()));
-    plot->xAxis->setRange(0.45, last * 1.1);
-    plot->yAxis->setRange(0, 1.06);
-    const double most = bits(static_cast<int>(last) - 1);
-    plot->yAxis2->setRange(0, std::max(1.0, most * 1.08));
+    const std::size_t ranks = std::max<std::size_t>(2, m_viewRanks);
+    showRanks(static_cast<double>(ranks));
+    plot->yAxis->setRange(0, m_viewHigh > 0 && std::isfinite(m_viewHigh) ? 106 * m_viewHigh : 100);
+    plot->yAxis2->setRange(0, std::max(1.0, bits(static_cast<int>(ranks) - 1) * 1.08));
     updateMarker();
     queueReplot();
+}
+
+void ResidualPlot::showLegend()
+{
+    // The colours are those of the spectrum above, whose legend counts where there is no room for another.
+    canvas()->legend->setVisible(m_curves.size() > 1 && canvas()->height() > 40 * (m_curves.size() + 3));
+}
+
+void ResidualPlot::resizeEvent(QResizeEvent *event)
+{
+    RankPlot::resizeEvent(event);
+    showLegend();
 }
 
 void ResidualPlot::restyle()
 {
     RankPlot::restyle();
     const Theme &t = theme();
-    m_error->setPen(QPen(t.series[0], 1.8));
-    m_cost->setPen(QPen(t.series[1], 1.4, Qt::DashLine));
-    canvas()->yAxis->setLabelColor(t.series[0]);
-    canvas()->yAxis2->setLabelColor(t.series[1]);
+    // The same colours as the spectrum above gives them.
+    for (int i = 0; i < m_graphs.size(); ++i)
+        m_graphs[i]->setPen(QPen(t.series[i % t.series.size()], 1.8, t.dashes[i % t.dashes.size()]));
+    m_cost->setPen(QPen(t.mutedText, 1.2, Qt::DotLine));
 }
 
 QString ResidualPlot::describeRank(int rank) const
 {
-    if (m_residual.empty())
+    if (m_curves.isEmpty() || m_curves.front().error.left.empty())
         return tr("rank %1").arg(rank);
-    return tr("rank %1: %2 left, %3 bits").arg(rank).arg(percentText(residual(rank)), fixedText(bits(rank), 2));
+    return tr("rank %1: %2 left of %3, %4").arg(rank).arg(percentText(residual(rank)), percentText(residual(0)), bitsText(bits(rank)));
 }
 
 QString ResidualPlot::describePosition(const QPointF &position) const
 {
-    if (m_residual.empty() || position.x() < 0.4)
+    const auto rank = static_cast<long>(std::lround(position.x() - 0.5));
+    if (m_curves.isEmpty() || rank < 0 || rank >= static_cast<long>(m_viewRanks))
         return {};
-    const int rank = static_cast<int>(std::lround(position.x() - 0.5));
-    return rank < 0 || rank >= static_cast<int>(m_residual.size()) ? QString() : describeRank(rank);
+    if (m_curves.size() == 1)
+        return describeRank(static_cast<int>(rank));
+    QStringList lines{tr("rank %1, %2").arg(rank).arg(bitsText(bits(static_cast<int>(rank))))};
+    for (const Curve &curve : m_curves)
+        lines << QStringLiteral("%1: %2").arg(curve.label, percentText(curve.error.at(static_cast<int>(rank))));
+    return lines.join(QLatin1Char('\n'));
 }
 
 std::vector<PlotColumn> ResidualPlot::columns() const
 {
     PlotColumn ranks{tr("rank"), {}};
-    PlotColumn errors{tr("output error left"), m_residual};
     PlotColumn costs{tr("bits per weight"), {}};
-    for (std::size_t k = 0; k < m_residual.size(); ++k) {
+    for (std::size_t k = 0; k < m_viewRanks; ++k) {
         ranks.values.push_back(static_cast<double>(k));
         costs.values.push_back(bits(static_cast<int>(k)));
     }
-    return {ranks, errors, costs};
+    std::vector<PlotColumn> result{ranks};
+    for (const Curve &curve : m_curves)
+        result.push_back({tr("%1, error left").arg(curve.label), curve.error.left});
+    result.push_back(std::move(costs));
+    return result;
 }
 
 }  // namespace lqer

@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <QVector>
+
+#include "widgets/models/error_curve.h"
 #include "widgets/plots/rank_plot.h"
 
 class QCPGraph;
 
 namespace lqer {
 
-// What rank buys: the output error that remains, relative to no correction, against rank (left axis), and the bits per weight it
-// costs (right axis).
+// What rank buys: the layer's error that remains (left axis), and the bits per weight it costs (right axis). The first curve is the
+// layer's own; others of the same layer under another format or scaling are laid over it.
 class ResidualPlot final : public RankPlot {
     Q_OBJECT
 
 public:
+    struct Curve {
+        QString label;  // "diag, mxint4"
+        ErrorCurve error;
+    };
+
     explicit ResidualPlot(QWidget *parent = nullptr);
 
-    // sigma: singular values of the shaped error, descending; total: sum of all squares; bitsAtZero: bits per weight without a
-    // correction; bitsPerRank: what one component adds.
-    void setCurve(std::vector<double> sigma, double total, double bitsAtZero, double bitsPerRank);
+    // bitsAtZero: bits per weight without a correction; bitsPerRank: what one component adds.
+    void setCurves(QVector<Curve> curves, double bitsAtZero, double bitsPerRank);
     void clear();
 
-    // Remaining error / error without correction, as amplitudes (square root of the energies), 0 ... 1.
+    // Of the first curve: remaining relative error, 0 ... about 1. NaN if nothing is known.
     double residual(int rank) const;
     double bits(int rank) const;
 
@@ -31,13 +38,18 @@ protected:
     QString describePosition(const QPointF &position) const override;
     QString describeRank(int rank) const override;
     void restyle() override;
+    void resizeEvent(QResizeEvent *event) override;
 
 private:
-    std::vector<double> m_residual;  // by rank, 0 ... n
+    void showLegend();
+
+    QVector<Curve> m_curves;
+    QVector<QCPGraph *> m_graphs;
+    QCPGraph *m_cost;
     double m_bitsAtZero = 0;
     double m_bitsPerRank = 0;
-    QCPGraph *m_error;
-    QCPGraph *m_cost;
+    std::size_t m_viewRanks = 0;
+    double m_viewHigh = 0;
 };
 
 }  // namespace lqer

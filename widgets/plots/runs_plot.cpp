@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "widgets/text/number_text.h"
 #include "widgets/theme/theme.h"
@@ -51,7 +52,7 @@ void RunsPlot::setPoints(QVector<Point> points, double original)
 {
     m_points = std::move(points);
     m_original = original;
-    std::sort(m_points.begin(), m_points.end(), [](const Point &a, const Point &b) { return a.bytes < b.bytes; });
+    std::sort(m_points.begin(), m_points.end(), [](const Point &a, const Point &b) { return std::tie(a.bytes, a.perplexity, a.number) < std::tie(b.bytes, b.perplexity, b.number); });
     QVector<QCPGraphData> all;
     QVector<QCPGraphData> front;
     QVector<QCPGraphData> current;
@@ -74,14 +75,50 @@ void RunsPlot::setPoints(QVector<Point> points, double original)
         m_line->point2->setCoords(1, original);
         m_lineLabel->position->setCoords(0, original);
     }
-    canvas()->legend->setVisible(!m_points.isEmpty());
+    // A number beside each point is its row in the table.
+    while (m_labels.size() > m_points.size())
+        canvas()->removeItem(m_labels.takeLast());
+    while (m_labels.size() < m_points.size()) {
+        auto *label = new QCPItemText(canvas());
+        label->setSelectable(false);
+        label->setPositionAlignment(Qt::AlignLeft | Qt::AlignBottom);
+        label->setPadding(QMargins(5, 0, 0, 3));
+        m_labels.append(label);
+    }
+    for (int i = 0; i < m_points.size(); ++i) {
+        m_labels[i]->setText(QString::number(m_points[i].number));
+        m_labels[i]->position->setCoords(m_points[i].bytes / megabyte, m_points[i].perplexity);
+        m_labels[i]->setVisible(true);
+        // The same recipe measured twice is one point with two numbers.
+        if (i > 0 && m_points[i].bytes == m_points[i - 1].bytes && m_points[i].perplexity == m_points[i - 1].perplexity) {
+            m_labels[i]->setText(m_labels[i - 1]->text() + QStringLiteral(", ") + m_labels[i]->text());
+            m_labels[i - 1]->setVisible(false);
+        }
+    }
+    showLegend();
+    RunsPlot::restyle();
     setMessage(m_points.isEmpty() ? tr("Every evaluation adds a point here") : QString());
     resetView();
+}
+
+void RunsPlot::showLegend()
+{
+    // In a small plot it would hide the points.
+    canvas()->legend->setVisible(!m_points.isEmpty() && canvas()->width() > 420 && canvas()->height() > 240);
+}
+
+void RunsPlot::resizeEvent(QResizeEvent *event)
+{
+    Plot::resizeEvent(event);
+    showLegend();
+    canvas()->xAxis->ticker()->setTickCount(std::clamp(canvas()->width() / 90, 2, 6));
 }
 
 void RunsPlot::restyle()
 {
     const Theme &t = theme();
+    for (QCPItemText *label : m_labels)
+        label->setColor(t.text);
     m_runs->setPen(QPen(t.series[0]));
     m_runs->setScatterStyle(QCPScatterStyle(QCPScatterStyle::ssCircle, QPen(t.series[0], 1.4), QBrush(t.base), 8));
     m_current->setPen(QPen(t.series[1]));
@@ -131,7 +168,7 @@ QString RunsPlot::describePosition(const QPointF &position) const
             nearest = &point;
         }
     }
-    return nearest ? tr("%1\nperplexity %2, %3").arg(nearest->label, perplexityText(nearest->perplexity), bytesText(nearest->bytes)) : QString();
+    return nearest ? tr("%1: %2\nperplexity %3, %4").arg(nearest->number).arg(nearest->label, perplexityText(nearest->perplexity), bytesText(nearest->bytes)) : QString();
 }
 
 std::vector<PlotColumn> RunsPlot::columns() const

@@ -20,6 +20,7 @@ public:
         double bytes = 0;
         double perplexity = 0;
         bool current = false;  // of the present recipe
+        int number = 0;        // as the table of runs counts them, from 1
     };
 
     explicit RunsPlot(QWidget *parent = nullptr);
@@ -32,8 +33,11 @@ public:
 protected:
     QString describePosition(const QPointF &position) const override;
     void restyle() override;
+    void resizeEvent(QResizeEvent *event) override;
 
 private:
+    void showLegend();
+
     QVector<Point> m_points;
     double m_original = 0;
     QCPGraph *m_runs;
@@ -41,6 +45,7 @@ private:
     QCPGraph *m_current;
     QCPItemStraightLine *m_line;
     QCPItemText *m_lineLabel;
+    QVector<QCPItemText *> m_labels;
 };
 
 }  // namespace lqer

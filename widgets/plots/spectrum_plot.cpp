@@ -17,6 +17,13 @@ SpectrumPlot::SpectrumPlot(QWidget *parent) : RankPlot(parent)
     makeLogarithmic(plot->yAxis);
     plot->legend->setVisible(true);
     plot->axisRect()->insetLayout()->setInsetAlignment(0, Qt::AlignLeft | Qt::AlignBottom);
+    plot->yAxis2->setVisible(true);
+    plot->yAxis2->setLabel(tr("captured energy, %"));
+    plot->yAxis2->setRange(0, 106);
+    plot->yAxis2->setNumberFormat(QStringLiteral("f"));
+    plot->yAxis2->setNumberPrecision(0);
+    m_captured = plot->addGraph(plot->xAxis, plot->yAxis2);
+    m_captured->removeFromLegend();
 
     m_noise = new QCPItemStraightLine(plot);
     m_noise->setSelectable(false);
@@ -85,11 +92,15 @@ void SpectrumPlot::rebuild()
     }
 
     m_cumulative.clear();
+    QVector<QCPGraphData> captured;
     if (!m_curves.isEmpty()) {
         double sum = 0;
         for (const double sigma : m_curves.front().sigma)
             m_cumulative.push_back(sum += sigma * sigma);
+        for (int rank = 0; rank <= static_cast<int>(m_cumulative.size()); ++rank)
+            captured.append(QCPGraphData(rank + 0.5, 100 * capturedEnergy(rank)));  // where the marker of this rank stands
     }
+    m_captured->data()->set(captured, true);
 
     double edge = m_noiseEdge;
     if (m_normalised && !m_curves.isEmpty() && !m_curves.front().sigma.empty() && m_curves.front().sigma.front() > 0)
@@ -125,11 +136,15 @@ void SpectrumPlot::restyle()
         if (shaped || color < 0)
             ++color;
         QPen pen(t.series[color % t.series.size()], 1.6);
-        pen.setStyle(shaped ? t.dashes[(color / t.series.size()) % t.dashes.size()] : Qt::DashLine);
+        pen.setStyle(shaped ? t.dashes[color % t.dashes.size()] : Qt::DashLine);
         m_graphs[i]->setPen(pen);
     }
+    m_captured->setPen(QPen(t.mutedText, 1));
     m_noise->setPen(QPen(t.mutedText, 1, Qt::DashDotLine));
     m_noiseLabel->setColor(t.mutedText);
+    QColor behind = t.base;
+    behind.setAlpha(200);
+    m_noiseLabel->setBrush(behind);
 }
 
 void SpectrumPlot::resetView()
@@ -156,7 +171,7 @@ void SpectrumPlot::resetView()
     }
     // Rounding noise of a rank-deficient error is not shown: four decades are enough for everything that matters.
     low = std::max(low, high * 1e-4);
-    plot->xAxis->setRange(0.8, static_cast<double>(components) * 1.1);
+    showRanks(static_cast<double>(components));
     plot->yAxis->setRange(low / 1.4, high * 1.6);
     updateMarker();
     queueReplot();
@@ -186,7 +201,11 @@ QString SpectrumPlot::describePosition(const QPointF &position) const
         if (index < curve.sigma.size())
             lines << QStringLiteral("%1: %2").arg(curve.label, numberText(shown(curve, index)));
     }
-    return lines.size() > 1 ? lines.join(QLatin1Char('\n')) : QString();
+    if (lines.size() < 2)
+        return {};
+    if (index < m_cumulative.size())
+        lines << tr("captured up to here: %1").arg(percentText(capturedEnergy(static_cast<int>(index) + 1)));
+    return lines.join(QLatin1Char('\n'));
 }
 
 std::vector<PlotColumn> SpectrumPlot::columns() const
@@ -198,6 +217,11 @@ std::vector<PlotColumn> SpectrumPlot::columns() const
     result.push_back(std::move(components));
     for (const SpectrumCurve &curve : m_curves)
         result.push_back({curve.label, curve.sigma});
+    PlotColumn captured{tr("captured energy"), {}};
+    for (int rank = 1; rank <= static_cast<int>(m_cumulative.size()); ++rank)
+        captured.values.push_back(capturedEnergy(rank));
+    if (!captured.values.empty())
+        result.push_back(std::move(captured));
     return result;
 }
 

@@ -53,6 +53,7 @@ private:
     QVector<SpectrumCurve> m_curves;
     std::vector<double> m_cumulative;  // of the first curve
     QVector<QCPGraph *> m_graphs;
+    QCPGraph *m_captured;
     QCPItemStraightLine *m_noise;
     QCPItemText *m_noiseLabel;
     double m_noiseEdge = 0;

@@ -33,7 +33,7 @@ Theme lightTheme()
     t.error = QColor("#b3261e");
     t.good = QColor("#1a7a4c");
     t.series = {QColor("#0072b2"), QColor("#c1460a"), QColor("#00805e"), QColor("#a8447f"), QColor("#8a6a00"), QColor("#2a86b8"), QColor("#4b4f56")};
-    t.dashes = {Qt::SolidLine, Qt::DashLine, Qt::DashDotLine, Qt::DotLine, Qt::DashDotDotLine, Qt::SolidLine, Qt::DashLine};
+    t.dashes = {Qt::SolidLine, Qt::DashDotLine, Qt::DotLine, Qt::DashDotDotLine, Qt::SolidLine, Qt::DashDotLine, Qt::DotLine};
     return t;
 }
 
@@ -59,6 +59,7 @@ Theme darkTheme()
 }
 
 Theme current = lightTheme();
+std::optional<bool> systemSays;
 
 // Anchors of the cividis scale, made for colour-blind readers.
 constexpr std::array<std::array<int, 3>, 9> cividis = {{{0, 34, 78}, {18, 53, 112}, {59, 73, 108}, {87, 93, 109}, {112, 113, 115},
@@ -128,12 +129,17 @@ QColor Theme::textOn(const QColor &background) const
 void applyTheme(QApplication &application, ThemeMode mode)
 {
     static const bool systemIsDark = application.palette().color(QPalette::Window).lightness() < 128;
-    const bool dark = mode == ThemeMode::Dark || (mode == ThemeMode::System && systemIsDark);
+    const bool dark = mode == ThemeMode::Dark || (mode == ThemeMode::System && systemSays.value_or(systemIsDark));
     current = dark ? darkTheme() : lightTheme();
     application.setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
     const QPalette palette = paletteOf(current);
     application.setPalette(palette);
     QToolTip::setPalette(palette);
+}
+
+void followSystem(std::optional<bool> dark)
+{
+    systemSays = dark;
 }
 
 QString toString(ThemeMode mode)

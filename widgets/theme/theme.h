@@ -5,6 +5,8 @@
 #include <QString>
 #include <QVector>
 
+#include <optional>
+
 class QApplication;
 class QCPAxisRect;
 class QCustomPlot;
@@ -28,8 +30,9 @@ struct Theme {
 
 // The theme in force. Widgets that paint themselves ask here in paintEvent and repaint on QEvent::PaletteChange.
 const Theme &theme();
-// Sets palette, style and theme(); System follows the desktop's window colour as found at start-up.
+// Sets palette, style and theme(). System follows what followSystem() said last, else the desktop's window colour at start-up.
 void applyTheme(QApplication &application, ThemeMode mode);
+void followSystem(std::optional<bool> dark);
 QString toString(ThemeMode mode);
 ThemeMode themeModeFromString(const QString &name);
 
