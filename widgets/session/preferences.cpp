@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/session/preferences.h"
 
+#include <QCoreApplication>
 #include <QSettings>
 #include <QStandardPaths>
+
+#include <signal.h>
+
+#include <cerrno>
 
 namespace lqer::preferences {
 
@@ -54,6 +59,8 @@ void removeRecent(const QString &folder)
     write("recent", list);
 }
 
+QString exportFolder() { return read("export/folder").toString(); }
+void setExportFolder(const QString &folder) { write("export/folder", folder); }
 QByteArray geometry() { return read("window/geometry").toByteArray(); }
 QByteArray windowState() { return read("window/state").toByteArray(); }
 
@@ -63,7 +70,17 @@ void setWindow(const QByteArray &geometry, const QByteArray &state)
     write("window/state", state);
 }
 
-QString openProject() { return read("session/open").toString(); }
-void setOpenProject(const QString &folder) { write("session/open", folder); }
+void setOpenProject(const QString &folder)
+{
+    write("session/open", folder);
+    write("session/process", QCoreApplication::applicationPid());
+}
+
+QString abandonedProject()
+{
+    const auto process = static_cast<pid_t>(read("session/process").toLongLong());
+    const bool lives = process > 0 && process != QCoreApplication::applicationPid() && (kill(process, 0) == 0 || errno == EPERM);
+    return lives ? QString() : read("session/open").toString();
+}
 
 }  // namespace lqer::preferences

@@ -25,12 +25,15 @@ void setWorkFolder(const QString &folder);
 QStringList recent();                 // newest first
 void addRecent(const QString &folder);
 void removeRecent(const QString &folder);
+QString exportFolder();               // where the last export went
+void setExportFolder(const QString &folder);
 QByteArray geometry();
 QByteArray windowState();
 void setWindow(const QByteArray &geometry, const QByteArray &state);
-// Set while a project is open; still there at the next start after a crash.
-QString openProject();
+// Set while a project is open, with the process that has it.
 void setOpenProject(const QString &folder);
+// A project that was open when its process ended without closing it; "" if there is none.
+QString abandonedProject();
 
 }  // namespace preferences
 

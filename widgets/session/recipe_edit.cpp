@@ -61,7 +61,7 @@ QString RecipeTarget::describe() const
 {
     switch (kind) {
     case Kind::Layers:
-        return layers.size() == 1 ? safeText(layers.front()) : QCoreApplication::translate("RecipeTarget", "%n layers", nullptr, static_cast<int>(layers.size()));
+        return layers.size() == 1 ? safeText(layers.front()) : QCoreApplication::translate("RecipeTarget", "%1 layers").arg(layers.size());
     case Kind::Role: return QCoreApplication::translate("RecipeTarget", "%1 in every block").arg(QString::fromStdString(std::string(toString(role))));
     case Kind::Block: return QCoreApplication::translate("RecipeTarget", "block %1").arg(block);
     case Kind::Pattern: return safeText(pattern);

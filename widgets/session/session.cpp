@@ -12,6 +12,7 @@
 #include "core/quant/quantizer.h"
 #include "core/recon/allocation.h"
 #include "widgets/text/number_text.h"
+#include "widgets/text/recipe_text.h"
 
 namespace lqer {
 
@@ -23,6 +24,8 @@ const QString openTag = QStringLiteral("open");
 const QString runTag = QStringLiteral("run");
 const QString refillTag = QStringLiteral("refill");
 const QString realiseTag = QStringLiteral("realise");
+const QString exportTag = QStringLiteral("export");
+const QString forecastTag = QStringLiteral("forecast");
 
 Json toJson(const RunSettings &settings)
 {
@@ -66,6 +69,14 @@ QuantizationRecipe startingRecipe(const LoadedModel &model)
     return withSensibleRanks(defaultRecipe(), model.transformer().linearSites());
 }
 
+// Of a text, or of token ids for a model whose tokenizer is not there.
+std::shared_ptr<const TokenWindows> windowsOf(const Engine &engine, const LoadedModel &model, const QString &path, const WindowOptions &options, const TaskContext &context)
+{
+    if (path.endsWith(QLatin1String(".npy"), Qt::CaseInsensitive))
+        return engine.tokenWindows(model, path.toStdString(), options, context);
+    return engine.windows(model, TextSource{path.toStdString(), "text"}, options, context);
+}
+
 bool needsDecomposition(const LayerRow &row)
 {
     return row.plan.quantize && !row.ready;
@@ -84,10 +95,18 @@ Session::Session(std::shared_ptr<Engine> engine, QString workFolder, QObject *pa
     m_draftTimer.setSingleShot(true);
     m_draftTimer.setInterval(draftMilliseconds);
     connect(&m_draftTimer, &QTimer::timeout, this, &Session::saveDraft);
-    connect(&m_jobs, &JobBridge::failed, this, [this](const QString &title, const QString &text) {
-        if (m_jobs.isBusy(openTag))
+    connect(&m_jobs, &JobBridge::finished, this, [this](const std::shared_ptr<Job> &job) {
+        if (job->state() != JobState::Failed)
             return;
-        emit message(tr("%1: %2").arg(title, text));
+        const QString tag = QString::fromStdString(job->tag());
+        const QString text = QString::fromStdString(job->error());
+        if (tag == openTag) {
+            emit openFailed(text);
+            return;
+        }
+        if (tag == exportTag || tag == forecastTag)
+            emit exportFailed(text);
+        emit message(tr("%1: %2").arg(QString::fromStdString(job->title()), text));
     });
 }
 
@@ -117,7 +136,7 @@ void Session::open(const QString &folder)
 {
     const QString absolute = QFileInfo(folder).absoluteFilePath();
     auto engine = m_engine;
-    const std::shared_ptr<Job> job = m_jobs.start(
+    m_jobs.start(
         JobLane::Interactive, openTag, tr("Opening %1").arg(QFileInfo(absolute).fileName()),
         [this, engine, absolute, work = m_workFolder](const TaskContext &context) -> JobBridge::Delivery {
             Opened found;
@@ -138,10 +157,6 @@ void Session::open(const QString &folder)
             }
             return [this, found] { install(found); };
         });
-    connect(&m_jobs, &JobBridge::finished, this, [this, job](const std::shared_ptr<Job> &ended) {
-        if (ended == job && ended->state() == JobState::Failed)
-            emit openFailed(QString::fromStdString(ended->error()));
-    });
 }
 
 void Session::install(const Opened &found)
@@ -405,10 +420,19 @@ void Session::distributeRank()
         emit message(tr("Nothing to distribute: calibrate and decompose first, with some rank."));
         return;
     }
-    const RankAllocation allocation = allocateRanks(candidates, budget, step);
-    QuantizationRecipe after = m_recipe;
-    for (std::size_t i = 0; i < layers.size(); ++i)
-        after.layers[layers[i]].rank = allocation.ranks[i];
+    // Factors of some ranks fill their blocks worse than others: the budget shrinks until the model is not larger than it was.
+    const auto &transformer = m_model->transformer();
+    QuantizationRecipe after;
+    for (int attempt = 0; attempt < 8; ++attempt) {
+        const RankAllocation allocation = allocateRanks(candidates, budget, step);
+        after = m_recipe;
+        for (std::size_t i = 0; i < layers.size(); ++i)
+            after.layers[layers[i]].rank = allocation.ranks[i];
+        const double tooMuch = 8 * (static_cast<double>(footprint(transformer, after.planFor(transformer.linearSites())).bytes) - static_cast<double>(m_table->footprint.bytes));
+        if (tooMuch <= 0)
+            break;
+        budget = std::max(0.0, budget - tooMuch);
+    }
     setRecipe(after, tr("Distribute rank by benefit"));
 }
 
@@ -445,9 +469,23 @@ DecomposeOptions Session::decomposeOptions() const
     return options;
 }
 
-bool Session::isRunning() const
+std::shared_ptr<Job> Session::runningJob() const
 {
-    return m_jobs.isBusy(runTag);
+    for (const std::shared_ptr<Job> &job : m_jobs.active())
+        if (job->tag() == runTag.toStdString() || job->tag() == exportTag.toStdString())
+            return job;
+    return nullptr;
+}
+
+QString Session::runningTitle() const
+{
+    return isOpen() ? recipeText(m_runningRecipe, m_model->transformer().linearSites()) : QString();
+}
+
+void Session::pauseRun(bool paused)
+{
+    if (const auto job = runningJob())
+        job->setPaused(paused);
 }
 
 void Session::calibrate()
@@ -484,16 +522,17 @@ void Session::startStages(bool calibrate, bool decompose, bool evaluate, const Q
     }
     m_jobs.cancel(refillTag);
     m_running.reset();
+    m_runningRecipe = m_recipe;
     auto engine = m_engine;
     auto model = m_model;
     auto project = m_project;
     m_jobs.start(JobLane::Batch, runTag, title,
-                 [this, engine, model, project, calibrate, decompose, evaluate, recipe = m_recipe, settings = m_runSettings,
+                 [this, engine, model, project, calibrate, decompose, evaluate, recipe = m_recipe, name = runningTitle().toStdString(), settings = m_runSettings,
                   calibrationWindows = windowOptions(m_runSettings.calibrationWindows), evaluationWindows = windowOptions(m_runSettings.evaluationWindows),
                   calibration = m_calibration.toStdString()](const TaskContext &context) -> JobBridge::Delivery {
                      std::string key = calibration;
                      if (calibrate) {
-                         const auto windows = engine->windows(*model, TextSource{settings.calibrationText.toStdString(), "text"}, calibrationWindows, context);
+                         const auto windows = windowsOf(*engine, *model, settings.calibrationText, calibrationWindows, context);
                          key = engine->calibrate(*model, *project, *windows, CalibrationOptions{}, context)->stats->key();
                          m_jobs.post([this] {
                              refreshStatistics();
@@ -508,8 +547,9 @@ void Session::startStages(bool calibrate, bool decompose, bool evaluate, const Q
                      }
                      std::shared_ptr<const EvaluationReport> report;
                      if (evaluate) {
-                         const auto windows = engine->windows(*model, TextSource{settings.evaluationText.toStdString(), "text"}, evaluationWindows, context);
+                         const auto windows = windowsOf(*engine, *model, settings.evaluationText, evaluationWindows, context);
                          EvaluateOptions options;
+                         options.title = name;
                          options.calibration = key;
                          options.divergence = settings.divergence;
                          // Groups of windows let the running value appear while the rest is still computed.
@@ -535,6 +575,33 @@ void Session::startStages(bool calibrate, bool decompose, bool evaluate, const Q
                  });
 }
 
+void Session::forecastExport(const QuantizationRecipe &recipe, const ExportRequest &request)
+{
+    if (!isOpen())
+        return;
+    m_jobs.start(JobLane::Interactive, forecastTag, tr("Checking the export"),
+                 [this, engine = m_engine, model = m_model, project = m_project, recipe, request, calibration = m_calibration.toStdString()](const TaskContext &) -> JobBridge::Delivery {
+                     const ExportForecast forecast = engine->forecastExport(*model, *project, recipe, request, calibration);
+                     return [this, forecast] { emit exportForecast(forecast); };
+                 });
+}
+
+void Session::exportModel(const QuantizationRecipe &recipe, const ExportRequest &request)
+{
+    if (!isOpen() || isRunning())
+        return;
+    m_jobs.cancel(refillTag);
+    m_jobs.start(JobLane::Batch, exportTag, tr("Exporting"),
+                 [this, engine = m_engine, model = m_model, project = m_project, recipe, request, options = decomposeOptions()](const TaskContext &context) -> JobBridge::Delivery {
+                     engine->decompose(*model, *project, recipe, options, context);
+                     const auto result = engine->exportModel(*model, *project, recipe, request, context, options.calibration);
+                     return [this, result] {
+                         refreshTable();
+                         emit exportDone(result);
+                     };
+                 });
+}
+
 void Session::refill()
 {
     if (!isOpen() || isRunning())
@@ -555,7 +622,7 @@ void Session::refill()
     auto engine = m_engine;
     auto model = m_model;
     auto project = m_project;
-    m_jobs.start(JobLane::Interactive, refillTag, tr("Decomposing %n layers", nullptr, static_cast<int>(missing.size())),
+    m_jobs.start(JobLane::Interactive, refillTag, pluralText(static_cast<qint64>(missing.size()), tr("Decomposing %1 layer"), tr("Decomposing %1 layers")),
                  [this, engine, model, project, missing, recipe = m_recipe, options = decomposeOptions()](const TaskContext &context) -> JobBridge::Delivery {
                      context.beginStage("decomposing", missing.size());
                      for (std::size_t i = 0; i < missing.size(); ++i) {
@@ -624,7 +691,7 @@ std::shared_ptr<const DecompositionRecord> Session::overlay(const std::string &l
     const LinearSite *site = m_model->transformer().findLinear(layer);
     if (!site)
         return nullptr;
-    const DecompositionKey key{layer, m_model->weightFingerprint(*site), format, scaling, m_calibration.toStdString()};
+    const DecompositionKey key{layer, m_model->weightFingerprint(*site), withDefaults(format), scaling, m_calibration.toStdString()};
     if (auto known = m_project->decomposition(key))
         return known;
     auto engine = m_engine;

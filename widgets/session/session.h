@@ -97,7 +97,14 @@ public:
     void decompose();
     void evaluate();
     void runAll();              // what is missing of the three
-    bool isRunning() const;     // any of the batch jobs
+    bool isRunning() const { return runningJob() != nullptr; }
+    std::shared_ptr<Job> runningJob() const;  // a stage or an export; null when none runs
+    void pauseRun(bool paused);
+
+    // What exporting a recipe would say and take: exportForecast() or exportFailed(). A newer question replaces an older one.
+    void forecastExport(const QuantizationRecipe &recipe, const ExportRequest &request);
+    // Decomposes what is missing and writes; ends in exportDone() or exportFailed(), or in neither if it was stopped.
+    void exportModel(const QuantizationRecipe &recipe, const ExportRequest &request);
 
     // Stored measurements, oldest first.
     const std::vector<std::shared_ptr<const EvaluationReport>> &reports() const { return m_reports; }
@@ -106,6 +113,9 @@ public:
     bool isCurrent(const EvaluationReport &report) const;
     // The running job's report so far; null when none runs.
     const std::shared_ptr<const PerplexityReport> &runningPerplexity() const { return m_running; }
+    // Whose it is, in words, and whether the recipe is still that one.
+    QString runningTitle() const;
+    bool isRunningCurrent() const { return m_runningRecipe == m_recipe; }
     // Newest measurement of the current layer under its present plan; none yet: empty.
     std::optional<RealisedError> realised() const;
 
@@ -127,6 +137,9 @@ signals:
     void runningPerplexityChanged();
     void runSettingsChanged();
     void overlayReady();
+    void exportForecast(const lqer::ExportForecast &forecast);
+    void exportDone(const std::shared_ptr<const lqer::ExportResult> &result);
+    void exportFailed(const QString &message);
     // Something a person should know: shown in the status bar and the log.
     void message(const QString &text);
 
@@ -160,6 +173,7 @@ private:
     std::vector<std::shared_ptr<const EvaluationReport>> m_reports;
     std::vector<std::string> m_reportIds;
     std::shared_ptr<const PerplexityReport> m_running;
+    QuantizationRecipe m_runningRecipe;
     std::optional<RealisedError> m_realised;
     QTimer m_draftTimer;
     // Last: its jobs use everything above.
