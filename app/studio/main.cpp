@@ -10,6 +10,7 @@
 #include "app/studio/main_window.h"
 #include "widgets/session/preferences.h"
 #include "widgets/session/session.h"
+#include "widgets/theme/system_theme.h"
 
 namespace {
 
@@ -41,6 +42,11 @@ int main(int argc, char **argv)
     parser.process(application);
 
     lqer::applyTheme(application, lqer::preferences::themeMode());
+    lqer::SystemTheme system(QDBusConnection::sessionBus());
+    QObject::connect(&system, &lqer::SystemTheme::changed, &application, [&] {
+        lqer::followSystem(system.dark());
+        lqer::applyTheme(application, lqer::preferences::themeMode());
+    });
     lqer::EngineOptions options;
     options.niceness = lqer::preferences::niceness;
     options.threads = static_cast<std::size_t>(lqer::preferences::threads());

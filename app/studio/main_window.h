@@ -3,6 +3,7 @@
 
 #include <QMainWindow>
 
+#include <functional>
 #include <memory>
 
 class QAction;
@@ -12,16 +13,19 @@ class QMenu;
 class QProgressBar;
 class QStackedWidget;
 class QTabWidget;
+class QToolBar;
 
 namespace lqer {
 
 class ActivationsPanel;
 class ComparePanel;
 class Engine;
+class ExportDialog;
 class InspectorPanel;
 class LayersPanel;
 class LogPanel;
 class MapPanel;
+class Plot;
 class RunsPanel;
 class Session;
 class SpectrumPanel;
@@ -57,14 +61,25 @@ protected:
 private:
     void makeDocks();
     void makeActions();
+    void makePlotMenu();
+    QAction *makeAction(QMenu *menu, const QString &text, const QKeySequence &keys, const QString &tip, std::function<void()> slot);
     void makeStatusBar();
     void showDocks(bool shown);
     void resetLayout();
     void updateForSession();
     void updateRecent();
     void updateStatus();
+    void updateStages();
+    void showComparison(int first, int second);
+    // Asks if a stage runs; false: it goes on.
+    bool stopRunning(const QString &title);
+    // The layer `step` places further in forward order.
+    void selectNeighbour(int step);
+    // What the Plot menu is about: the plot with the focus, else the first one that is seen.
+    Plot *currentPlot() const;
     void showAbout();
     void showPreferences();
+    void showExport();
 
     std::unique_ptr<Session> m_session;
     QString m_demo;
@@ -84,7 +99,14 @@ private:
     QList<QDockWidget *> m_docks;
     QMenu *m_recent = nullptr;
     QList<QAction *> m_needOpen;
-    QList<QAction *> m_stages;
+    QList<QAction *> m_needReports;
+    QToolBar *m_tools;
+    QAction *m_calibrate;
+    QAction *m_decompose;
+    QAction *m_evaluate;
+    QAction *m_runAll;
+    QAction *m_pause;
+    QAction *m_stop;
     QLabel *m_model;
     QLabel *m_total;
     QLabel *m_memory;

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/studio/studio_driver.h"
 
+#include <QAbstractItemView>
+#include <QAction>
 #include <QCoreApplication>
+#include <QDropEvent>
+#include <QMimeData>
+#include <QScrollArea>
 #include <QSettings>
+#include <QToolBar>
+#include <QUrl>
 
 #include "widgets/session/preferences.h"
 
@@ -41,6 +48,58 @@ bool Studio::openAndWait(const QString &path)
 bool Studio::idle()
 {
     return until([this] { return session().jobs().active().empty(); });
+}
+
+void Studio::dropOnWindow(const QString &path)
+{
+    drop(window.get(), path);
+}
+
+bool Studio::clickTool(const QString &words)
+{
+    auto *bar = window->findChild<QToolBar *>(QStringLiteral("tools"));
+    for (QAction *action : bar->actions()) {
+        QWidget *button = bar->widgetForAction(action);
+        if (!action->iconText().startsWith(words) || !button || !button->isVisible() || !button->isEnabled())
+            continue;
+        QTest::mouseClick(button, Qt::LeftButton);
+        return true;
+    }
+    return false;
+}
+
+void drop(QWidget *widget, const QString &path)
+{
+    QMimeData data;
+    data.setUrls({QUrl::fromLocalFile(path)});
+    const QPoint middle = widget->rect().center();
+    QDragEnterEvent enter(middle, Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QCoreApplication::sendEvent(widget, &enter);
+    if (!enter.isAccepted())
+        return;
+    QDropEvent dropped(middle, Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QCoreApplication::sendEvent(widget, &dropped);
+}
+
+bool chooseByMouse(QComboBox *box, const QString &entry)
+{
+    const int row = box->findText(entry);
+    if (row < 0 || !box->isEnabled())
+        return false;
+    for (QWidget *parent = box->parentWidget(); parent; parent = parent->parentWidget())
+        if (auto *area = qobject_cast<QScrollArea *>(parent))
+            area->ensureWidgetVisible(box);
+    QTest::mouseClick(box, Qt::LeftButton);
+    const QAbstractItemView *list = box->view();
+    if (!Studio::until([&] { return list->isVisible(); }))
+        return false;
+    box->view()->scrollTo(box->model()->index(row, 0));
+    const QPoint place = list->visualRect(box->model()->index(row, 0)).center();
+    // A click that opened the list is not taken for one on an entry: the mouse has to have moved.
+    QTest::mouseMove(list->viewport(), place - QPoint(0, 1));
+    QTest::mouseMove(list->viewport(), place);
+    QTest::mouseClick(list->viewport(), Qt::LeftButton, Qt::NoModifier, place);
+    return Studio::until([&] { return !list->isVisible(); });
 }
 
 }  // namespace lqer::test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <QComboBox>
 #include <QEventLoop>
 #include <QTemporaryDir>
 #include <QTest>
@@ -24,9 +25,27 @@ struct Studio {
     // Until no job is queued or running.
     bool idle();
 
+    // By mouse: a folder dropped onto the window, a button of the tool bar by the beginning of its words.
+    void dropOnWindow(const QString &path);
+    bool clickTool(const QString &words);
+
     QTemporaryDir folder;
     std::shared_ptr<Engine> engine;
     std::unique_ptr<MainWindow> window;
 };
+
+// The visible widget below `parent` that assistive technology calls `name`; null if there is none.
+template <typename Widget>
+Widget *named(const QWidget *parent, const QString &name)
+{
+    for (Widget *widget : parent->findChildren<Widget *>())
+        if (widget->accessibleName() == name && widget->isVisible())
+            return widget;
+    return nullptr;
+}
+// A file dragged from elsewhere and dropped on the middle of the widget.
+void drop(QWidget *widget, const QString &path);
+// Opens the list with a click and clicks the entry. False if there is no such entry or the list does not close.
+bool chooseByMouse(QComboBox *box, const QString &entry);
 
 }  // namespace lqer::test

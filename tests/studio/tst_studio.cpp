@@ -1,18 +1,36 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <QAccessible>
+#include <QCheckBox>
+#include <QClipboard>
 #include <QComboBox>
 #include <QDockWidget>
 #include <QLabel>
+#include <QLineEdit>
+#include <QListWidget>
 #include <QMenuBar>
+#include <QMessageBox>
+#include <QProgressBar>
+#include <QPushButton>
+#include <QSettings>
 #include <QSignalSpy>
+#include <QSlider>
+#include <QSpinBox>
+#include <QStyleOptionSlider>
 #include <QTabWidget>
 #include <QTest>
+#include <QTextBrowser>
+#include <QTreeWidget>
 #include <qcustomplot.h>
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cmath>
 
+#include "core/quant/quantizer.h"
 #include "tests/studio/studio_driver.h"
 #include "tests/support/shared_data.h"
+#include "widgets/dialogs/export_dialog.h"
 #include "widgets/models/layer_model.h"
 #include "widgets/panels/inspector_panel.h"
 #include "widgets/panels/layers_panel.h"
@@ -22,6 +40,7 @@
 #include "widgets/plots/model_map.h"
 #include "widgets/plots/residual_plot.h"
 #include "widgets/plots/spectrum_plot.h"
+#include "widgets/session/preferences.h"
 #include "widgets/theme/theme.h"
 
 using namespace lqer;
@@ -31,6 +50,14 @@ namespace {
 QString demo()
 {
     return QString::fromStdString(test::sourcePath("resources/demo"));
+}
+
+QPushButton *button(const QWidget *parent, const QString &text)
+{
+    for (QPushButton *one : parent->findChildren<QPushButton *>())
+        if (one->text() == text)
+            return one;
+    return nullptr;
 }
 
 // Few windows: the numbers do not matter here, what happens does.
@@ -53,8 +80,22 @@ private slots:
     void everyModelOpens_data();
     void everyModelOpens();
     void aBrokenFolderLeavesTheProgramAsItWas();
+    void everyWayToTheRankIsOneStepOfUndo();
+    void editsReachTheirTarget_data();
+    void editsReachTheirTarget();
+    void otherScalingsAndFormatsAreLaidOver();
+    void thePlotMenuIsAboutThePlotThatIsSeen();
     void cancellingARunLeavesAValidProject();
+    void aRunPausesAndGoesOn();
     void closingWithARunningJobStopsIt();
+    void theDemoIsOneClickAway();
+    void recentFoldersAndDropsOpen();
+    void aProjectThatWasNotClosedIsOffered_data();
+    void aProjectThatWasNotClosedIsOffered();
+    void theLayoutIsThereAgain();
+    void exportIsCheckedWrittenAndShown();
+    void anExportThatIsStoppedLeavesNothing();
+    void tabReachesEveryControl();
     void everyControlHasAName();
     void everyActionHasAShortcutOrAMenu();
 };
@@ -113,23 +154,22 @@ void TestStudio::aPersonQuantizesTheDemo()
     QVERIFY(std::abs(realised->error.relativeCorrectedOutputError() - predicted) < 0.05 * predicted + 1e-4);
 
     // Change the format; it is decomposed in the background.
-    LayerSettings format;
-    format.weight = FormatSpec::parse("mxint3");
-    RecipeTarget target;
-    target.layers = {layer};
-    session.apply(target, format, QStringLiteral("Format mxint3"));
+    const auto *inspector = window.findChild<InspectorPanel *>();
+    QVERIFY(test::chooseByMouse(test::named<QComboBox>(inspector, QStringLiteral("Weight format")), QStringLiteral("mxint3")));
+    const FormatSpec mxint3 = withDefaults(FormatSpec::parse("mxint3"));
+    QVERIFY(withDefaults(session.row(layer)->plan.formats.weight) == mxint3);
     QVERIFY(!session.row(layer)->ready);
     QVERIFY(studio.idle());
     QVERIFY(session.row(layer)->ready);
 
     // Undo and redo.
     QTest::keyClick(&window, Qt::Key_Z, Qt::ControlModifier);
-    QVERIFY(session.row(layer)->plan.formats.weight != *format.weight);
+    QVERIFY(withDefaults(session.row(layer)->plan.formats.weight) != mxint3);
     QTest::keyClick(&window, Qt::Key_Z, Qt::ControlModifier);
     QCOMPARE(static_cast<int>(session.row(layer)->plan.rank), before);
-    session.undoStack().redo();
-    session.undoStack().redo();
-    QVERIFY(session.row(layer)->plan.formats.weight == *format.weight);
+    QTest::keyClick(&window, Qt::Key_Y, Qt::ControlModifier);
+    QTest::keyClick(&window, Qt::Key_Z, Qt::ControlModifier | Qt::ShiftModifier);
+    QVERIFY(withDefaults(session.row(layer)->plan.formats.weight) == mxint3);
     QVERIFY(studio.idle());
 
     // Rank goes where it buys most, for no more bits.
@@ -144,7 +184,7 @@ void TestStudio::aPersonQuantizesTheDemo()
     QTest::keyClick(&window, Qt::Key_B, Qt::ControlModifier);
     QVERIFY(studio.idle());
     QVERIFY(lost() < lostBefore);
-    QVERIFY(static_cast<double>(session.table()->footprint.bytes) <= 1.01 * static_cast<double>(bytesBefore));
+    QVERIFY(session.table()->footprint.bytes <= bytesBefore);
     session.undoStack().undo();
     QVERIFY(studio.idle());
 
@@ -154,17 +194,14 @@ void TestStudio::aPersonQuantizesTheDemo()
     QCOMPARE(session.reports().size(), std::size_t(1));
     QVERIFY(session.isCurrent(*session.reports().front()));
     QVERIFY(session.reports().front()->perplexity->perplexity > 1);
-    LayerSettings exact;
-    exact.scaling = ScalingKind::Exact;
-    RecipeTarget all;
-    all.kind = RecipeTarget::Kind::All;
-    session.apply(all, exact, QStringLiteral("Scaling exact"));
+    QVERIFY(test::chooseByMouse(test::named<QComboBox>(inspector, QStringLiteral("Apply to")), QStringLiteral("every layer")));
+    QVERIFY(test::chooseByMouse(test::named<QComboBox>(inspector, QStringLiteral("Scaling")), QStringLiteral("exact")));
     QVERIFY(!session.isCurrent(*session.reports().front()));
     QVERIFY(studio.idle());
     QTest::keyClick(&window, Qt::Key_F7);
     QVERIFY(studio.idle());
     QCOMPARE(session.reports().size(), std::size_t(2));
-    emit window.findChild<RunsPanel *>()->compareRequested(0, 1);
+    QTest::keyClick(&window, Qt::Key_M, Qt::ControlModifier);
     QCOMPARE(window.findChild<QTabWidget *>()->currentIndex(), 3);
 
     // Save, close, reopen: the same state.
@@ -174,7 +211,7 @@ void TestStudio::aPersonQuantizesTheDemo()
     const QString project = session.projectFolder();
     const std::size_t ready = session.table()->ready;
     const double perplexity = session.reports().back()->perplexity->perplexity;
-    session.close();
+    QTest::keyClick(&window, Qt::Key_W, Qt::ControlModifier);
     QVERIFY(!session.isOpen());
     QVERIFY(studio.openAndWait(project));
     QVERIFY(session.recipe() == recipe);
@@ -224,6 +261,172 @@ void TestStudio::aBrokenFolderLeavesTheProgramAsItWas()
     QVERIFY(studio.session().isOpen());
 }
 
+void TestStudio::everyWayToTheRankIsOneStepOfUndo()
+{
+    test::Studio studio(demo(), 2);
+    MainWindow &window = *studio.window;
+    window.resize(1280, 800);
+    window.show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    shortRuns(session);
+    session.calibrate();
+    QVERIFY(studio.idle());
+    const auto *inspector = window.findChild<InspectorPanel *>();
+    auto *number = test::named<QSpinBox>(inspector, QStringLiteral("Rank"));
+    auto *slider = test::named<QSlider>(inspector, QStringLiteral("Rank slider"));
+    QVERIFY(number && slider);
+    const auto rank = [&] { return static_cast<int>(session.currentRow()->plan.rank); };
+
+    number->setFocus();
+    number->selectAll();
+    QTest::keyClicks(number, QStringLiteral("17"));
+    QTest::keyClick(number, Qt::Key_Return);
+    QCOMPARE(rank(), 17);
+    QCOMPARE(session.undoStack().count(), 1);
+    QTest::keyClick(slider, Qt::Key_PageUp);
+    QVERIFY(rank() > 17);
+    QCOMPARE(session.undoStack().count(), 2);
+    // A drag of the slider: many moves, one step.
+    QStyleOptionSlider option;
+    option.initFrom(slider);
+    option.minimum = slider->minimum();
+    option.maximum = slider->maximum();
+    option.sliderPosition = slider->sliderPosition();
+    option.sliderValue = slider->value();
+    const QPoint handle = slider->style()->subControlRect(QStyle::CC_Slider, &option, QStyle::SC_SliderHandle, slider).center();
+    const int before = rank();
+    QSignalSpy previewed(&session, &Session::rankPreviewed);
+    QTest::mousePress(slider, Qt::LeftButton, Qt::NoModifier, handle);
+    for (int step = 1; step <= 5; ++step)
+        QTest::mouseMove(slider, handle + QPoint(4 * step, 0));
+    QCOMPARE(rank(), before);
+    QVERIFY(previewed.size() >= 4);
+    QTest::mouseRelease(slider, Qt::LeftButton, Qt::NoModifier, handle + QPoint(20, 0));
+    QVERIFY(rank() > before);
+    QCOMPARE(session.undoStack().count(), 3);
+    // Key and wheel on the plot.
+    SpectrumPlot &spectrum = window.findChild<SpectrumPanel *>()->spectrum();
+    const int now = rank();
+    QTest::keyClick(&spectrum, Qt::Key_Left);
+    QCOMPARE(rank(), now - 1);
+    const QPointF centre = spectrum.canvas()->rect().center();
+    QWheelEvent wheel(centre, spectrum.canvas()->mapToGlobal(centre), {}, QPoint(0, -120), Qt::NoButton, Qt::ShiftModifier, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(spectrum.canvas(), &wheel);
+    QCOMPARE(rank(), now - 2);
+    QCOMPARE(session.undoStack().count(), 5);
+    // The number has the focus: its own undo of text does not stand in the way.
+    number->setFocus();
+    for (int step = 0; step < 5; ++step)
+        QTest::keyClick(number, Qt::Key_Z, Qt::ControlModifier);
+    QCOMPARE(rank(), 32);
+    QVERIFY(!session.undoStack().canUndo());
+}
+
+void TestStudio::editsReachTheirTarget_data()
+{
+    QTest::addColumn<QString>("target");
+    QTest::addColumn<QString>("pattern");
+    QTest::addColumn<int>("layers");
+    QTest::newRow("this layer") << QStringLiteral("this layer") << QString() << 1;
+    QTest::newRow("role") << QStringLiteral("q in every block") << QString() << 4;
+    QTest::newRow("block") << QStringLiteral("all of block 0") << QString() << 7;
+    QTest::newRow("every layer") << QStringLiteral("every layer") << QString() << 28;
+    QTest::newRow("pattern") << QStringLiteral("names that match...") << QStringLiteral(".*mlp\\.(up|gate)_proj") << 8;
+}
+
+void TestStudio::editsReachTheirTarget()
+{
+    QFETCH(QString, target);
+    QFETCH(QString, pattern);
+    QFETCH(int, layers);
+    test::Studio studio(demo(), 2);
+    studio.window->resize(1280, 800);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    const auto *inspector = studio.window->findChild<InspectorPanel *>();
+    QVERIFY(test::chooseByMouse(test::named<QComboBox>(inspector, QStringLiteral("Apply to")), target));
+    if (!pattern.isEmpty())
+        QTest::keyClicks(test::named<QLineEdit>(inspector, QStringLiteral("Name pattern")), pattern);
+    QVERIFY(test::chooseByMouse(test::named<QComboBox>(inspector, QStringLiteral("Format of A and B")), QStringLiteral("float16")));
+    const auto changed = std::count_if(session.table()->rows.begin(), session.table()->rows.end(), [](const LayerRow &row) { return row.plan.formats.a.name == "float16"; });
+    QCOMPARE(static_cast<int>(changed), layers);
+    QCOMPARE(session.undoStack().count(), 1);
+}
+
+void TestStudio::otherScalingsAndFormatsAreLaidOver()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->resize(1280, 800);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    shortRuns(session);
+    session.calibrate();
+    QVERIFY(studio.idle());
+    auto *panel = studio.window->findChild<SpectrumPanel *>();
+    const auto toggle = [&](const QString &text) {
+        for (QMenu *menu : {panel->comparisons(), panel->comparisons()->findChild<QMenu *>()})
+            for (QAction *action : menu->actions())
+                if (action->text() == text)
+                    action->trigger();
+    };
+    const qsizetype before = panel->spectrum().curves().size();
+    toggle(QStringLiteral("scaling exact"));
+    toggle(QStringLiteral("scaling identity"));
+    toggle(QStringLiteral("nf4"));
+    QCOMPARE(panel->spectrum().curves().size(), before + 3);
+    QVERIFY(studio.idle());
+    for (const SpectrumCurve &curve : panel->spectrum().curves())
+        QVERIFY2(!curve.sigma.empty(), qPrintable(curve.label));
+    // The exact scaling leaves least of the output's error at every rank; it is the second of four curves (rank, own, exact, ...).
+    const std::vector<PlotColumn> columns = panel->residual().columns();
+    QCOMPARE(columns.size(), std::size_t(6));
+    const auto exact = std::find_if(columns.begin(), columns.end(), [](const PlotColumn &column) { return column.title.contains(QLatin1String("exact")); });
+    const auto identity = std::find_if(columns.begin(), columns.end(), [](const PlotColumn &column) { return column.title.contains(QLatin1String("identity")); });
+    QVERIFY(exact != columns.end() && identity != columns.end());
+    for (std::size_t k = 0; k < exact->values.size(); ++k)
+        QVERIFY(exact->values[k] <= identity->values[k] * (1 + 1e-6) + 1e-9);
+    toggle(QStringLiteral("Compare with &nothing"));
+    QCOMPARE(panel->spectrum().curves().size(), before);
+}
+
+void TestStudio::thePlotMenuIsAboutThePlotThatIsSeen()
+{
+    test::Studio studio(demo(), 2);
+    MainWindow &window = *studio.window;
+    window.resize(1280, 800);
+    window.show();
+    QVERIFY(studio.openAndWait(demo()));
+    shortRuns(studio.session());
+    studio.session().calibrate();
+    QVERIFY(studio.idle());
+    const auto copied = [&] {
+        QGuiApplication::clipboard()->clear();
+        QTest::keyClick(&window, Qt::Key_C, Qt::ControlModifier | Qt::AltModifier);
+        return QGuiApplication::clipboard()->text();
+    };
+    QVERIFY2(copied().startsWith(QLatin1String("\"component\"")), qPrintable(copied()));
+    window.findChild<SpectrumPanel *>()->residual().setFocus();
+    QVERIFY(copied().startsWith(QLatin1String("\"rank\"")));
+    QTest::keyClick(&window, Qt::Key_2, Qt::ControlModifier);
+    QVERIFY(copied().startsWith(QLatin1String("\"channel\"")));
+    QTest::keyClick(&window, Qt::Key_1, Qt::ControlModifier);
+    SpectrumPlot &spectrum = window.findChild<SpectrumPanel *>()->spectrum();
+    QTest::keyClick(&window, Qt::Key_N, Qt::ControlModifier | Qt::AltModifier);
+    QVERIFY(spectrum.isNormalised());
+    spectrum.canvas()->xAxis->setRange(2, 3);
+    QTest::keyClick(&window, Qt::Key_0, Qt::ControlModifier);
+    QVERIFY(spectrum.canvas()->xAxis->range().lower < 1);
+    // The next layer and back.
+    const std::string first = studio.session().selection().front();
+    QTest::keyClick(&window, Qt::Key_BracketRight, Qt::ControlModifier);
+    QVERIFY(studio.session().selection().front() != first);
+    QTest::keyClick(&window, Qt::Key_BracketLeft, Qt::ControlModifier);
+    QCOMPARE(studio.session().selection().front(), first);
+}
+
 void TestStudio::cancellingARunLeavesAValidProject()
 {
     test::Studio studio(demo(), 2);
@@ -256,6 +459,236 @@ void TestStudio::closingWithARunningJobStopsIt()
     QVERIFY(!studio.session().isOpen());
 }
 
+void TestStudio::aRunPausesAndGoesOn()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    shortRuns(session);
+    QTest::keyClick(studio.window.get(), Qt::Key_F5);
+    QVERIFY(session.runningJob());
+    QTest::keyClick(studio.window.get(), Qt::Key_F9);
+    QVERIFY(session.runningJob()->isPaused());
+    QTest::keyClick(studio.window.get(), Qt::Key_F9);
+    QVERIFY(!session.runningJob()->isPaused());
+    QVERIFY(studio.idle());
+    QVERIFY(!session.calibration().isEmpty());
+}
+
+void TestStudio::theDemoIsOneClickAway()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->resize(1280, 800);
+    studio.window->show();
+    QVERIFY(QTest::qWaitForWindowExposed(studio.window.get()));
+    QTest::mouseClick(button(studio.window.get(), QStringLiteral("Try the &demo")), Qt::LeftButton);
+    QVERIFY(studio.until([&] { return studio.session().isOpen(); }));
+    // What is missing is computed at once, and seen.
+    QVERIFY(studio.session().isRunning());
+    auto *bar = test::named<QProgressBar>(studio.window.get(), QStringLiteral("Progress of the running job"));
+    QVERIFY(studio.until([&] { return test::named<QProgressBar>(studio.window.get(), QStringLiteral("Progress of the running job")) != nullptr; }) || bar);
+    QTest::keyClick(studio.window.get(), Qt::Key_F5, Qt::ShiftModifier);
+    QVERIFY(studio.idle());
+}
+
+void TestStudio::recentFoldersAndDropsOpen()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->resize(1280, 800);
+    studio.window->show();
+    QVERIFY(QTest::qWaitForWindowExposed(studio.window.get()));
+    // A file of the checkpoint stands for its folder.
+    studio.dropOnWindow(demo() + QStringLiteral("/config.json"));
+    QVERIFY(studio.until([&] { return studio.session().isOpen(); }));
+    QVERIFY(studio.idle());
+    QTest::keyClick(studio.window.get(), Qt::Key_W, Qt::ControlModifier);
+    QVERIFY(!studio.session().isOpen());
+    auto *recent = test::named<QListWidget>(studio.window.get(), QStringLiteral("Recent checkpoints and projects"));
+    QVERIFY(recent);
+    QTest::mouseClick(recent->viewport(), Qt::LeftButton, Qt::NoModifier, recent->visualItemRect(recent->item(0)).center());
+    QVERIFY(studio.until([&] { return studio.session().isOpen(); }));
+    QCOMPARE(studio.session().folder(), demo());
+    QVERIFY(studio.idle());
+}
+
+void TestStudio::aProjectThatWasNotClosedIsOffered_data()
+{
+    QTest::addColumn<qlonglong>("process");
+    QTest::addColumn<bool>("offered");
+    QTest::newRow("its process is gone") << qlonglong(0x3fffffff) << true;
+    QTest::newRow("another program has it open") << qlonglong(getppid()) << false;
+}
+
+void TestStudio::aProjectThatWasNotClosedIsOffered()
+{
+    QFETCH(qlonglong, process);
+    QFETCH(bool, offered);
+    test::Studio studio(demo(), 2);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    LayerSettings settings;
+    settings.rank = 5;
+    RecipeTarget all;
+    all.kind = RecipeTarget::Kind::All;
+    session.apply(all, settings, QStringLiteral("Rank 5"));
+    const QString project = session.projectFolder();
+    session.close();  // what autosave does once a second
+    preferences::setOpenProject(project);
+    QSettings().setValue(QStringLiteral("session/process"), process);
+    bool asked = false;
+    QTimer::singleShot(0, this, [&asked] {
+        if (auto *box = qobject_cast<QMessageBox *>(QApplication::activeModalWidget())) {
+            asked = true;
+            QTest::mouseClick(box->button(QMessageBox::Yes), Qt::LeftButton);
+        }
+    });
+    studio.window->offerRecovery();
+    QCoreApplication::processEvents();
+    QCOMPARE(asked, offered);
+    if (!offered)
+        return;
+    QVERIFY(studio.until([&] { return session.isOpen(); }));
+    QCOMPARE(session.currentRow()->plan.rank, Index(5));
+    QVERIFY(session.isModified());
+    QVERIFY(studio.idle());
+}
+
+void TestStudio::theLayoutIsThereAgain()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->resize(1280, 800);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    QVERIFY(studio.window->findChild<QDockWidget *>(QStringLiteral("map"))->isVisible());
+    QTest::keyClick(studio.window.get(), Qt::Key_1, Qt::ControlModifier | Qt::AltModifier);
+    QVERIFY(!studio.window->findChild<QDockWidget *>(QStringLiteral("map"))->isVisible());
+    studio.window->close();
+    MainWindow again(studio.engine, studio.folder.path() + QStringLiteral("/work"), demo());
+    again.show();
+    again.open(demo());
+    QVERIFY(studio.until([&] { return again.session().isOpen() && again.session().jobs().active().empty(); }));
+    QVERIFY(!again.findChild<QDockWidget *>(QStringLiteral("map"))->isVisible());
+    QVERIFY(again.findChild<QDockWidget *>(QStringLiteral("inspector"))->isVisible());
+    QTest::keyClick(&again, Qt::Key_0, Qt::ControlModifier | Qt::AltModifier);
+    QVERIFY(again.findChild<QDockWidget *>(QStringLiteral("map"))->isVisible());
+}
+
+void TestStudio::exportIsCheckedWrittenAndShown()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    shortRuns(session);
+    session.calibrate();
+    QVERIFY(studio.idle());
+    QTemporaryDir place;
+    QTest::keyClick(studio.window.get(), Qt::Key_E, Qt::ControlModifier);
+    auto *dialog = studio.window->findChild<ExportDialog *>();
+    QVERIFY(dialog && dialog->isVisible());
+    // Every target of the engine is there with its explanation.
+    auto *targets = test::named<QListWidget>(dialog, QStringLiteral("Target"));
+    QCOMPARE(targets->count(), static_cast<int>(exporters().size()));
+    const auto merged = std::find_if(exporters().begin(), exporters().end(), [](const Exporter &one) { return one.info.name == "merged"; });
+    QTest::mouseClick(targets->viewport(), Qt::LeftButton, Qt::NoModifier, targets->visualItemRect(targets->item(static_cast<int>(merged - exporters().begin()))).center());
+    QVERIFY(test::named<QLabel>(dialog, QStringLiteral("What the target is"))->text().contains(QStringLiteral("saves no memory")));
+
+    QPushButton *start = button(dialog, QStringLiteral("&Export"));
+    auto *folder = test::named<QLineEdit>(dialog, QStringLiteral("Destination folder"));
+    auto *problems = dialog->findChild<QTreeWidget *>();
+    // A folder that is not there is a problem before anything is written.
+    folder->selectAll();
+    QTest::keyClicks(folder, place.path() + QStringLiteral("/missing"));
+    QVERIFY(studio.until([&] { return problems->topLevelItemCount() > 0 && problems->topLevelItem(0)->text(1) == QLatin1String("destination"); }));
+    QVERIFY(!start->isEnabled());
+    folder->selectAll();
+    QTest::keyClicks(folder, place.path());
+    QVERIFY(studio.until([&] { return start->isEnabled(); }));
+    QVERIFY(test::named<QLabel>(dialog, QStringLiteral("Result of the checks"))->text().contains(QStringLiteral("MB will be written")));
+    QVERIFY(test::chooseByMouse(test::named<QComboBox>(dialog, QStringLiteral("dtype")), QStringLiteral("f32")));
+    QVERIFY(studio.until([&] { return start->isEnabled(); }));
+    QTest::mouseClick(start, Qt::LeftButton);
+    QVERIFY(session.isRunning());
+    auto *card = dialog->findChild<QTextBrowser *>();
+    QVERIFY(studio.until([&] { return card->isVisible(); }));
+    QVERIFY2(card->toPlainText().contains(QStringLiteral("vllm serve")), qPrintable(card->toPlainText()));
+    QVERIFY(QFileInfo::exists(dialog->destination() + QStringLiteral("/config.json")));
+    QVERIFY(QFileInfo::exists(dialog->destination() + QStringLiteral("/README.md")));
+    QTest::keyClick(dialog, Qt::Key_Escape);
+    QVERIFY(!dialog->isVisible());
+    QCoreApplication::sendPostedEvents(nullptr, QEvent::DeferredDelete);
+
+    // The same once more: it is there, unless it may be replaced.
+    studio.window->activateWindow();
+    QVERIFY(QTest::qWaitForWindowActive(studio.window.get()));
+    QTest::keyClick(studio.window.get(), Qt::Key_E, Qt::ControlModifier);
+    dialog = studio.window->findChild<ExportDialog *>();
+    QVERIFY(dialog);
+    problems = dialog->findChild<QTreeWidget *>();
+    QVERIFY(studio.until([&] { return problems->topLevelItemCount() > 0; }));
+    QVERIFY(problems->topLevelItem(0)->text(2).contains(QStringLiteral("is there already")));
+    auto *replace = dialog->findChild<QCheckBox *>();
+    QTest::mouseClick(replace, Qt::LeftButton, Qt::NoModifier, QPoint(8, replace->height() / 2));
+    start = button(dialog, QStringLiteral("&Export"));
+    QVERIFY(studio.until([&] { return start->isEnabled(); }));
+}
+
+void TestStudio::anExportThatIsStoppedLeavesNothing()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    QTemporaryDir place;
+    preferences::setExportFolder(place.path());
+    // Without statistics a scaled recipe cannot be decomposed: this one needs none.
+    LayerSettings settings;
+    settings.scaling = ScalingKind::Identity;
+    RecipeTarget all;
+    all.kind = RecipeTarget::Kind::All;
+    studio.session().apply(all, settings, QStringLiteral("identity"));
+    QTest::keyClick(studio.window.get(), Qt::Key_E, Qt::ControlModifier);
+    auto *dialog = studio.window->findChild<ExportDialog *>();
+    QPushButton *start = button(dialog, QStringLiteral("&Export"));
+    QPushButton *cancel = button(dialog, QStringLiteral("&Cancel export"));
+    QVERIFY(studio.until([&] { return start->isEnabled(); }));
+    QTest::mouseClick(start, Qt::LeftButton);
+    QVERIFY(studio.until([&] { return cancel->isVisible(); }));
+    QTest::mouseClick(cancel, Qt::LeftButton);
+    QVERIFY(studio.until([&] { return !studio.session().isRunning(); }));
+    QVERIFY(test::named<QLabel>(dialog, QStringLiteral("State of the export"))->text().contains(QStringLiteral("stopped")));
+    QVERIFY(QDir(place.path()).isEmpty());
+    QVERIFY(studio.idle());
+}
+
+void TestStudio::tabReachesEveryControl()
+{
+    test::Studio studio(demo(), 2);
+    MainWindow &window = *studio.window;
+    window.resize(1280, 800);
+    window.show();
+    QVERIFY(studio.openAndWait(demo()));
+    window.activateWindow();
+    QVERIFY(QTest::qWaitForWindowActive(&window));
+    QSet<const QWidget *> wanted;
+    for (QWidget *widget : window.findChildren<QWidget *>()) {
+        const bool tab = widget->focusPolicy() & Qt::TabFocus;
+        // A proxy's owner passes the focus on; what Qt builds inside its controls is reached through them.
+        if (tab && widget->isVisible() && widget->isEnabled() && !widget->focusProxy() && !widget->objectName().startsWith(QLatin1String("qt_")) && !widget->inherits("QScrollArea"))
+            wanted.insert(widget);
+    }
+    QVERIFY(wanted.size() > 15);
+    window.findChild<SpectrumPanel *>()->spectrum().setFocus();
+    for (int i = 0; i < 300 && !wanted.isEmpty(); ++i) {
+        wanted.remove(QApplication::focusWidget());
+        QTest::keyClick(QApplication::focusWidget(), Qt::Key_Tab);
+    }
+    for (const QWidget *widget : wanted)
+        qWarning("not reached: %s %s", widget->metaObject()->className(), qPrintable(widget->accessibleName()));
+    QVERIFY(wanted.isEmpty());
+}
+
 void TestStudio::everyControlHasAName()
 {
     test::Studio studio(demo(), 2);
@@ -284,7 +717,7 @@ void TestStudio::everyActionHasAShortcutOrAMenu()
                 continue;
             if (action->menu()) {
                 // Presets and recent folders are lists, their menu is the way there.
-                if (!action->text().contains(QLatin1String("recent")) && !action->text().contains(QLatin1String("recipe")))
+                if (!action->text().contains(QLatin1String("recent")) && !action->text().contains(QLatin1String("recipe")) && !action->text().contains(QLatin1String("ompare")))
                     self(self, action->menu());
                 continue;
             }

@@ -2,23 +2,26 @@
 #include "widgets/dialogs/preferences_dialog.h"
 
 #include <QComboBox>
+#include <QDesktopServices>
 #include <QDialogButtonBox>
+#include <QDirIterator>
 #include <QDoubleSpinBox>
-#include <QFileDialog>
 #include <QFormLayout>
 #include <QHBoxLayout>
 #include <QLabel>
-#include <QLineEdit>
+#include <QPushButton>
 #include <QSpinBox>
-#include <QToolButton>
+#include <QUrl>
 #include <QVBoxLayout>
 
+#include "widgets/controls/path_field.h"
 #include "widgets/session/preferences.h"
+#include "widgets/text/number_text.h"
 
 namespace lqer {
 
 PreferencesDialog::PreferencesDialog(QWidget *parent)
-    : QDialog(parent), m_theme(new QComboBox(this)), m_threads(new QSpinBox(this)), m_memory(new QDoubleSpinBox(this)), m_folder(new QLineEdit(this))
+    : QDialog(parent), m_theme(new QComboBox(this)), m_threads(new QSpinBox(this)), m_memory(new QDoubleSpinBox(this)), m_folder(new PathField(PathField::Kind::Folder, tr("Project folder"), {}, this))
 {
     setWindowTitle(tr("Preferences"));
     auto *layout = new QVBoxLayout(this);
@@ -39,24 +42,25 @@ PreferencesDialog::PreferencesDialog(QWidget *parent)
     m_memory->setValue(preferences::memoryLimitGigabytes());
     m_memory->setToolTip(tr("A stage that would need more is refused before it starts."));
     form->addRow(tr("&Memory limit"), m_memory);
-    auto *row = new QWidget(this);
-    auto *rowLayout = new QHBoxLayout(row);
-    rowLayout->setContentsMargins(0, 0, 0, 0);
-    m_folder->setText(preferences::workFolder());
-    m_folder->setMinimumWidth(320);
-    m_folder->setAccessibleName(tr("Project folder"));
+    m_folder->setPath(preferences::workFolder());
+    m_folder->setMinimumWidth(380);
     m_folder->setToolTip(tr("Statistics and factors of checkpoints that were not saved as a project of their own."));
-    auto *browse = new QToolButton(row);
-    browse->setText(QStringLiteral("..."));
-    browse->setAccessibleName(tr("Choose the project folder"));
-    rowLayout->addWidget(m_folder, 1);
-    rowLayout->addWidget(browse);
-    form->addRow(tr("&Projects and cache"), row);
-    connect(browse, &QToolButton::clicked, this, [this] {
-        const QString chosen = QFileDialog::getExistingDirectory(this, tr("Project folder"), m_folder->text());
-        if (!chosen.isEmpty())
-            m_folder->setText(chosen);
-    });
+    form->addRow(tr("&Projects and cache"), m_folder);
+    qint64 bytes = 0;
+    int projects = 0;
+    for (QDirIterator files(preferences::workFolder(), QDir::Files | QDir::NoSymLinks, QDirIterator::Subdirectories); files.hasNext();) {
+        files.next();
+        bytes += files.fileInfo().size();
+        projects += files.fileName() == QLatin1String("project.h5") ? 1 : 0;
+    }
+    auto *held = new QLabel(tr("%1 in %2").arg(bytesText(static_cast<double>(bytes)), pluralText(projects, tr("%1 project"), tr("%1 projects"))), this);
+    held->setToolTip(tr("What is kept there: remove a folder to free its space; the next run computes it again."));
+    auto *show = new QPushButton(tr("&Show folder"), this);
+    connect(show, &QPushButton::clicked, this, [] { QDesktopServices::openUrl(QUrl::fromLocalFile(preferences::workFolder())); });
+    auto *heldRow = new QHBoxLayout;
+    heldRow->addWidget(held, 1);
+    heldRow->addWidget(show);
+    form->addRow(tr("Kept there"), heldRow);
     auto *note = new QLabel(tr("Threads, memory and folder take effect when the program starts next."), this);
     note->setWordWrap(true);
     layout->addWidget(note);
@@ -71,7 +75,7 @@ void PreferencesDialog::accept()
     preferences::setThemeMode(static_cast<ThemeMode>(m_theme->currentIndex()));
     preferences::setThreads(m_threads->value());
     preferences::setMemoryLimitGigabytes(m_memory->value());
-    preferences::setWorkFolder(m_folder->text());
+    preferences::setWorkFolder(m_folder->path());
     QDialog::accept();
 }
 

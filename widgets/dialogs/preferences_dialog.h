@@ -5,10 +5,11 @@
 
 class QComboBox;
 class QDoubleSpinBox;
-class QLineEdit;
 class QSpinBox;
 
 namespace lqer {
+
+class PathField;
 
 // Theme, threads, memory limit, where projects live. accept() writes them.
 class PreferencesDialog final : public QDialog {
@@ -22,7 +23,7 @@ private:
     QComboBox *m_theme;
     QSpinBox *m_threads;
     QDoubleSpinBox *m_memory;
-    QLineEdit *m_folder;
+    PathField *m_folder;
 };
 
 }  // namespace lqer

@@ -19,6 +19,29 @@
 
 namespace lqer {
 
+namespace {
+
+// "perplexity -0.02 %, KL -24.7 %, size the same".
+QString changes(const EvaluationReport &first, const EvaluationReport &second)
+{
+    QStringList parts;
+    const auto add = [&](const QString &name, double before, double after) {
+        if (before == after)
+            parts << ComparePanel::tr("%1 the same").arg(name);
+        else if (before > 0)
+            parts << name + QLatin1Char(' ') + (after > before ? QStringLiteral("+") : QString()) + percentText(after / before - 1);
+    };
+    if (first.perplexity && second.perplexity)
+        add(ComparePanel::tr("perplexity"), first.perplexity->headline(), second.perplexity->headline());
+    if (first.divergence && second.divergence)
+        add(ComparePanel::tr("KL"), first.divergence->kl.mean, second.divergence->kl.mean);
+    if (first.footprint && second.footprint)
+        add(ComparePanel::tr("size"), static_cast<double>(first.footprint->bytes), static_cast<double>(second.footprint->bytes));
+    return parts.join(QStringLiteral(", "));
+}
+
+}  // namespace
+
 ComparePanel::ComparePanel(Session &session, QWidget *parent)
     : QWidget(parent), m_session(session), m_first(new QComboBox(this)), m_second(new QComboBox(this)), m_summary(new QLabel(this)), m_model(new CompareModel(this))
 {
@@ -31,9 +54,12 @@ ComparePanel::ComparePanel(Session &session, QWidget *parent)
         box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
         box->setMinimumContentsLength(16);
     }
-    bar->addWidget(m_first, 1);
-    bar->addWidget(new QLabel(tr("against"), this));
-    bar->addWidget(m_second, 1);
+    for (const auto &[title, box] : {std::pair{tr("&A"), m_first}, std::pair{tr("&B"), m_second}}) {
+        auto *label = new QLabel(title, this);
+        label->setBuddy(box);
+        bar->addWidget(label);
+        bar->addWidget(box, 1);
+    }
     layout->addLayout(bar);
     m_summary->setTextFormat(Qt::PlainText);
     m_summary->setWordWrap(true);
@@ -48,6 +74,7 @@ ComparePanel::ComparePanel(Session &session, QWidget *parent)
     view->setSelectionBehavior(QAbstractItemView::SelectRows);
     view->setAlternatingRowColors(true);
     view->verticalHeader()->hide();
+    view->verticalHeader()->setDefaultSectionSize(rowHeight(view->fontMetrics()));
     view->setItemDelegateForColumn(CompareModel::Change, new BarDelegate(this));
     view->setAccessibleName(tr("Layers of both runs"));
     view->setTabKeyNavigation(false);
@@ -112,7 +139,7 @@ void ComparePanel::refresh()
             parts << tr("%1, %2").arg(bitsText(one.footprint->stored.withCorrection), bytesText(static_cast<double>(one.footprint->bytes)));
         return parts.join(QStringLiteral(", "));
     };
-    m_summary->setText(tr("First: %1\nSecond: %2").arg(words(*first), words(*second)));
+    m_summary->setText(tr("A: %1\nB: %2\nB against A: %3").arg(words(*first), words(*second), changes(*first, *second)));
 }
 
 }  // namespace lqer

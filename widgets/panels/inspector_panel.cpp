@@ -9,14 +9,18 @@
 #include <QLineEdit>
 #include <QScrollArea>
 #include <QSignalBlocker>
+#include <QStyle>
 #include <QVBoxLayout>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/error.h"
 #include "widgets/controls/format_editor.h"
 #include "widgets/controls/rank_control.h"
+#include "widgets/models/error_curve.h"
+#include "widgets/models/layer_model.h"
 #include "widgets/session/session.h"
 #include "widgets/text/glossary.h"
 #include "widgets/text/number_text.h"
@@ -31,6 +35,8 @@ struct ScalingChoice {
 };
 constexpr ScalingChoice scalingChoices[] = {{ScalingKind::Identity, Term::ScalingIdentity}, {ScalingKind::MeanAbs, Term::ScalingMeanAbs},
                                             {ScalingKind::Diagonal, Term::ScalingDiagonal}, {ScalingKind::Exact, Term::ScalingExact}};
+
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 enum TargetIndex { Selection, SameRole, SameBlock, Everything, Pattern };
 
@@ -52,18 +58,14 @@ void addRow(QFormLayout *form, const QString &title, QWidget *field, const QStri
         label->setToolTip(tip);
 }
 
-QString relative(double error, double energy)
-{
-    return energy > 0 ? percentText(std::sqrt(std::max(0.0, error) / energy)) : QStringLiteral("\u2013");
-}
-
 }  // namespace
 
 InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(parent), m_session(session)
 {
     auto *outer = new QVBoxLayout(this);
     outer->setContentsMargins(0, 0, 0, 0);
-    auto *scroll = new QScrollArea(this);
+    m_scroll = new QScrollArea(this);
+    QScrollArea *scroll = m_scroll;
     scroll->setWidgetResizable(true);
     scroll->setFrameShape(QFrame::NoFrame);
     scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
@@ -110,7 +112,7 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     m_pattern->setAccessibleName(tr("Name pattern"));
     m_pattern->setPlaceholderText(QStringLiteral(".*mlp\\.(up|gate)_proj"));
     m_quantize = new QCheckBox(tr("Quantize this layer"), choices);
-    m_weight = new FormatEditor(choices);
+    m_weight = new FormatEditor(FormatUse::Weight, choices);
     m_weight->setTitle(tr("Weight format"));
     m_scaling = new QComboBox(choices);
     m_scaling->setAccessibleName(titleOf(Term::Scaling));
@@ -119,9 +121,9 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
         m_scaling->setItemData(m_scaling->count() - 1, meaningOf(choice.term), Qt::ToolTipRole);
     }
     m_rank = new RankControl(choices);
-    m_factor = new FormatEditor(choices);
+    m_factor = new FormatEditor(FormatUse::Weight, choices);
     m_factor->setTitle(tr("Format of A and B"));
-    m_activation = new FormatEditor(choices);
+    m_activation = new FormatEditor(FormatUse::Activation, choices);
     m_activation->setTitle(titleOf(Term::ActivationFormat));
     addRow(form, tr("Apply &to"), m_target, tr("Which layers a change below is made for."));
     form->addRow(tr("&Pattern"), m_pattern);
@@ -133,6 +135,16 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     addRow(form, tr("A and &B"), m_factor, meaningOf(Term::FactorFormat));
     addRow(form, tr("Ac&tivation"), m_activation, meaningOf(Term::ActivationFormat));
     layout->addWidget(choices);
+
+    auto *whole = new QGroupBox(tr("Whole recipe"), m_form);
+    auto *sums = new QFormLayout(whole);
+    m_wholeError = valueLabel(whole, tr("Output error of all layers"));
+    m_wholeBits = valueLabel(whole, tr("Bits per weight of all layers"));
+    m_wholeBytes = valueLabel(whole, tr("Size of the whole model"));
+    addRow(sums, tr("Output error"), m_wholeError, tr("Root mean square of the layers' output errors, each relative to its own output. Distributing rank lowers it."));
+    addRow(sums, tr("Bits per weight"), m_wholeBits, meaningOf(Term::BitsPerWeight));
+    addRow(sums, tr("Size"), m_wholeBytes, meaningOf(Term::Footprint));
+    layout->addWidget(whole);
 
     layout->addStretch(1);
 
@@ -166,7 +178,7 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     connect(m_activation, &FormatEditor::formatChosen, this, [this](const FormatSpec &spec) {
         LayerSettings settings;
         settings.activation = spec;
-        apply(settings, tr("Activation format %1").arg(formatText(spec)));
+        apply(settings, tr("Activation format %1").arg(formatText(spec, FormatUse::Activation)));
     });
     connect(m_rank, &RankControl::rankMoved, &m_session, &Session::previewRank);
     connect(m_rank, &RankControl::rankChosen, this, [this](int rank) {
@@ -229,19 +241,19 @@ void InspectorPanel::refresh()
     if (!row) {
         m_name->setText(tr("No layer selected"));
         m_about->setText({});
-        for (QLabel *label : {m_plainError, m_predictedError, m_realisedError, m_bits, m_bytes})
+        for (QLabel *label : {m_plainError, m_predictedError, m_realisedError, m_bits, m_bytes, m_wholeError, m_wholeBits, m_wholeBytes})
             label->setText(QStringLiteral("\u2013"));
         return;
     }
     const std::size_t others = m_session.selection().size() - 1;
-    m_name->setText(safeText(row->site.name));
+    m_name->setText(moduleText(row->site.name));
     m_about->setText(tr("%1, %2 weights").arg(shapeText(row->site.out, row->site.in), shortCountText(static_cast<double>(row->site.in * row->site.out)))
-                     + (others > 0 ? tr(" \u2013 and %n more selected", nullptr, static_cast<int>(others)) : QString()));
+                     + (others > 0 ? tr(" \u2013 and %1 more selected").arg(others) : QString()));
     {
         const QSignalBlocker blocker(m_target);
         const int kept = std::max(0, m_target->currentIndex());
         m_target->clear();
-        m_target->addItem(others > 0 ? tr("the %n selected layers", nullptr, static_cast<int>(others) + 1) : tr("this layer"));
+        m_target->addItem(others > 0 ? tr("the %1 selected layers").arg(others + 1) : tr("this layer"));
         m_target->addItem(tr("%1 in every block").arg(QString::fromStdString(std::string(toString(row->site.role)))));
         m_target->addItem(row->site.layer >= 0 ? tr("all of block %1").arg(row->site.layer) : tr("all outside the blocks"));
         m_target->addItem(tr("every layer"));
@@ -262,6 +274,8 @@ void InspectorPanel::refresh()
         field->setEnabled(row->plan.quantize);
     showNumbers(m_session.shownRank());
     showRealised();
+    // Never narrower than what it says.
+    m_scroll->setMinimumWidth(m_form->minimumSizeHint().width() + style()->pixelMetric(QStyle::PM_ScrollBarExtent));
 }
 
 void InspectorPanel::showNumbers(int rank)
@@ -274,16 +288,30 @@ void InspectorPanel::showNumbers(int rank)
     const LayerFootprint cost = layerFootprint(row->site, plan, row->footprint.originalBytes, 0);
     m_bits->setText(bitsText(cost.stored.withCorrection));
     m_bytes->setText(tr("%1 (was %2)").arg(bytesText(static_cast<double>(cost.bytes())), bytesText(static_cast<double>(row->footprint.originalBytes))));
-    const auto record = row->decomposition;
-    const bool known = record && record->outputKnown && row->plan.quantize;
-    m_plainError->setText(known ? relative(record->outputError, record->outputEnergy) : QStringLiteral("\u2013"));
-    // Beyond the kept factors the spectrum still tells how much is left.
-    double left = 0;
-    if (known)
-        left = rank <= record->maxRank ? record->correctedOutputError(rank) : record->totalEnergy > 0 ? record->outputError * record->residualEnergy(rank) / record->totalEnergy : 0;
-    m_predictedError->setText(known ? relative(left, record->outputEnergy) : QStringLiteral("\u2013"));
+    const ErrorCurve curve = row->decomposition && row->plan.quantize ? errorCurve(*row->decomposition) : ErrorCurve{};
+    m_plainError->setText(percentText(curve.output ? curve.at(0) : unknown));
+    const double left = curve.output ? curve.at(rank) : unknown;
+    m_predictedError->setText(percentText(left));
     if (rank != static_cast<int>(row->plan.rank))
         m_realisedError->setText(QStringLiteral("..."));
+    showWhole(rank, cost, left);
+}
+
+void InspectorPanel::showWhole(int rank, const LayerFootprint &cost, double left)
+{
+    const LayerRow *current = m_session.currentRow();
+    const LayerTable &table = *m_session.table();
+    const Footprint &whole = table.footprint;
+    double squares = 0;
+    for (const LayerRow &row : table.rows) {
+        const bool moved = &row == current && rank != static_cast<int>(row.plan.rank);
+        const double error = moved ? left : valueOf(LayerMetric::OutputErrorCorrected, row);
+        squares += error * error;
+    }
+    m_wholeError->setText(percentText(std::sqrt(squares / static_cast<double>(table.rows.size()))));
+    const double more = static_cast<double>(cost.correctionBytes) - static_cast<double>(current->footprint.correctionBytes);
+    m_wholeBits->setText(bitsText(whole.stored.withCorrection + 8 * more / static_cast<double>(whole.linearWeights)));
+    m_wholeBytes->setText(tr("%1 (was %2)").arg(bytesText(static_cast<double>(whole.bytes) + more), bytesText(static_cast<double>(whole.originalBytes))));
 }
 
 void InspectorPanel::showRealised()

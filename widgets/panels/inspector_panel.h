@@ -9,12 +9,14 @@ class QCheckBox;
 class QComboBox;
 class QLabel;
 class QLineEdit;
+class QScrollArea;
 
 namespace lqer {
 
 class FormatEditor;
 class RankControl;
 class Session;
+struct LayerFootprint;
 struct LayerRow;
 
 // One layer's choices and what they cost: predicted at every mouse move from stored singular values, measured a moment later.
@@ -28,10 +30,13 @@ private:
     void refresh();
     void showNumbers(int rank);
     void showRealised();
+    // With the current layer at another rank: what it would cost and what would be left of its error.
+    void showWhole(int rank, const LayerFootprint &cost, double left);
     RecipeTarget target() const;
     void apply(const LayerSettings &settings, const QString &what);
 
     Session &m_session;
+    QScrollArea *m_scroll;
     QWidget *m_form;
     QLabel *m_name;
     QLabel *m_about;
@@ -48,6 +53,9 @@ private:
     QLabel *m_realisedError;
     QLabel *m_bits;
     QLabel *m_bytes;
+    QLabel *m_wholeError;
+    QLabel *m_wholeBits;
+    QLabel *m_wholeBytes;
 };
 
 }  // namespace lqer

@@ -18,7 +18,7 @@ namespace lqer {
 
 LayersPanel::LayersPanel(Session &session, QWidget *parent)
     : QWidget(parent), m_session(session), m_model(new LayerModel(this)), m_filter(new LayerFilter(this)), m_text(new QLineEdit(this)),
-      m_role(new QComboBox(this)), m_grouping(new QComboBox(this)), m_view(new QTreeView(this))
+      m_role(new QComboBox(this)), m_grouping(new QComboBox(this)), m_view(new QTreeView(this)), m_none(new QLabel(tr("No layer has this in its name, format or scaling."), this))
 {
     auto *layout = new QVBoxLayout(this);
     layout->setContentsMargins(6, 6, 6, 6);
@@ -46,9 +46,22 @@ LayersPanel::LayersPanel(Session &session, QWidget *parent)
     m_view->setSortingEnabled(true);
     m_view->sortByColumn(LayerModel::Layer, Qt::AscendingOrder);
     m_view->setAccessibleName(tr("Layers"));
-    m_view->header()->setStretchLastSection(true);
+    m_view->header()->setStretchLastSection(false);
     m_view->header()->setSectionsMovable(true);
+    m_view->header()->setMinimumSectionSize(40);
+    // The numbers with bars share what the words leave.
+    for (int column = LayerModel::Bits; column < LayerModel::ColumnCount; ++column)
+        m_view->header()->setSectionResizeMode(column, QHeaderView::Stretch);
 
+    m_none->setVisible(false);
+    m_none->setAlignment(Qt::AlignCenter);
+    layout->addWidget(m_none);
+    const auto showWhetherEmpty = [this] {
+        m_none->setVisible(m_filter->rowCount() == 0 && m_model->rowCount() > 0);
+    };
+    connect(m_filter, &QAbstractItemModel::rowsInserted, this, showWhetherEmpty);
+    connect(m_filter, &QAbstractItemModel::rowsRemoved, this, showWhetherEmpty);
+    connect(m_filter, &QAbstractItemModel::modelReset, this, showWhetherEmpty);
     connect(m_text, &QLineEdit::textChanged, m_filter, &LayerFilter::setText);
     connect(m_text, &QLineEdit::textChanged, m_view, &QTreeView::expandAll);
     connect(m_role, &QComboBox::currentIndexChanged, this, [this](int index) {
@@ -72,7 +85,7 @@ LayersPanel::LayersPanel(Session &session, QWidget *parent)
         if (first) {
             rebuildRoles();
             m_view->expandAll();
-            for (int column = 0; column < LayerModel::ColumnCount; ++column)
+            for (int column = 0; column < LayerModel::Bits; ++column)
                 m_view->resizeColumnToContents(column);
             showSelection();
         }

@@ -4,6 +4,7 @@
 #include <QWidget>
 
 class QComboBox;
+class QLabel;
 class QLineEdit;
 class QTreeView;
 
@@ -35,6 +36,7 @@ private:
     QComboBox *m_role;
     QComboBox *m_grouping;
     QTreeView *m_view;
+    QLabel *m_none;  // in place of rows when nothing matches
     bool m_selecting = false;
 };
 

@@ -12,6 +12,7 @@
 
 #include "widgets/plots/model_map.h"
 #include "widgets/session/session.h"
+#include "widgets/text/model_text.h"
 #include "widgets/text/number_text.h"
 
 namespace lqer {
@@ -24,7 +25,8 @@ constexpr LayerMetric metrics[] = {LayerMetric::OutputErrorCorrected, LayerMetri
 
 }  // namespace
 
-MapPanel::MapPanel(Session &session, QWidget *parent) : QWidget(parent), m_session(session), m_metric(new QComboBox(this)), m_map(new ModelMap(this))
+MapPanel::MapPanel(Session &session, QWidget *parent) : QWidget(parent), m_session(session), m_metric(new QComboBox(this)), m_map(new ModelMap(this)),
+      m_summary(new QLabel(this))
 {
     auto *layout = new QVBoxLayout(this);
     layout->setContentsMargins(6, 6, 6, 6);
@@ -35,6 +37,11 @@ MapPanel::MapPanel(Session &session, QWidget *parent) : QWidget(parent), m_sessi
     bar->addWidget(m_metric, 1);
     layout->addLayout(bar);
     layout->addWidget(m_map, 1);
+    m_summary->setTextFormat(Qt::PlainText);
+    m_summary->setWordWrap(true);
+    m_summary->setAccessibleName(tr("Checkpoint"));
+    m_summary->setTextInteractionFlags(Qt::TextSelectableByMouse);
+    layout->insertWidget(0, m_summary);
     for (const LayerMetric metric : metrics) {
         m_metric->addItem(titleOf(metric));
         m_metric->setItemData(m_metric->count() - 1, meaningOf(metric), Qt::ToolTipRole);
@@ -86,6 +93,8 @@ void MapPanel::rebuild()
         }
     }
     m_map->setAxes(rows, columns);
+    m_summary->setText(m_session.isOpen() ? summaryText(m_session.model()->summary()) : QString());
+    m_summary->setToolTip(m_session.isOpen() ? detailsText(m_session.model()->summary()) : QString());
     refresh();
     showSelection();
 }
@@ -96,12 +105,14 @@ void MapPanel::refresh()
         return;
     const LayerTable &table = *m_session.table();
     const LayerMetric chosen = metric();
+    const double all = remainingError(table);
     std::vector<ModelMap::Cell> cells;
     for (std::size_t i = 0; i < m_layers.size(); ++i) {
         const LayerRow &row = table.rows[i];
-        const double value = valueOf(chosen, row, table);
+        const double value = valueOf(chosen, row, all);
         const QString text = textOf(chosen, value);
-        cells.push_back({m_places[i].first, m_places[i].second, value, text, safeText(m_layers[i]) + QLatin1Char('\n') + titleOf(chosen) + QStringLiteral(": ") + text});
+        // The unit stands at the scale.
+        cells.push_back({m_places[i].first, m_places[i].second, value, QString(text).remove(QStringLiteral("\u00a0%")), safeText(m_layers[i]) + QLatin1Char('\n') + titleOf(chosen) + QStringLiteral(": ") + text});
     }
     m_map->setMetric(titleOf(chosen), isLogarithmic(chosen), [chosen](double value) { return textOf(chosen, value); });
     m_map->setCells(std::move(cells));

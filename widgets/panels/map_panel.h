@@ -6,6 +6,7 @@
 #include "widgets/models/layer_model.h"
 
 class QComboBox;
+class QLabel;
 
 namespace lqer {
 
@@ -29,6 +30,7 @@ private:
     Session &m_session;
     QComboBox *m_metric;
     ModelMap *m_map;
+    QLabel *m_summary;  // what the checkpoint is
     std::vector<std::string> m_layers;  // by cell
     std::vector<std::pair<int, int>> m_places;
     bool m_selecting = false;

@@ -2,12 +2,10 @@
 #include "widgets/panels/runs_panel.h"
 
 #include <QCheckBox>
-#include <QFileDialog>
-#include <QFormLayout>
+#include <QGridLayout>
 #include <QHBoxLayout>
 #include <QHeaderView>
 #include <QLabel>
-#include <QLineEdit>
 #include <QProgressBar>
 #include <QPushButton>
 #include <QSignalBlocker>
@@ -15,11 +13,12 @@
 #include <QSpinBox>
 #include <QSplitter>
 #include <QTableView>
-#include <QToolButton>
 #include <QVBoxLayout>
 
 #include <algorithm>
 
+#include "widgets/controls/path_field.h"
+#include "widgets/delegates/bar_delegate.h"
 #include "widgets/models/report_model.h"
 #include "widgets/plots/runs_plot.h"
 #include "widgets/session/session.h"
@@ -30,23 +29,16 @@ namespace lqer {
 
 namespace {
 
-std::shared_ptr<Job> batchJob(const Session &session)
-{
-    for (const std::shared_ptr<Job> &job : session.jobs().active())
-        if (job->tag() == "run")
-            return job;
-    return nullptr;
-}
-
-QSpinBox *number(QWidget *parent, int least, int most, const QString &zero, const QString &name, const QString &tip)
+// zero: what 0 stands for; "" if 0 is no choice.
+QSpinBox *number(QWidget *parent, const QString &suffix, const QString &zero, const QString &name, const QString &tip)
 {
     auto *box = new QSpinBox(parent);
-    box->setRange(least, most);
-    if (least == 0)
-        box->setSpecialValueText(zero);
+    box->setRange(zero.isEmpty() ? 1 : 0, 1 << 20);
+    box->setSuffix(QLatin1Char(' ') + suffix);
+    box->setSpecialValueText(zero);
     box->setAccessibleName(name);
     box->setToolTip(tip);
-    box->setKeyboardTracking(false);
+    box->setMaximumWidth(130);
     return box;
 }
 
@@ -63,61 +55,38 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     auto *left = new QWidget(splitter);
     auto *leftLayout = new QVBoxLayout(left);
     leftLayout->setContentsMargins(0, 0, 0, 0);
-    auto *form = new QFormLayout;
-    form->setVerticalSpacing(3);
-    const auto textField = [&](const QString &label, const QString &name) {
-        auto *row = new QWidget(left);
-        auto *rowLayout = new QHBoxLayout(row);
-        rowLayout->setContentsMargins(0, 0, 0, 0);
-        auto *field = new QLineEdit(row);
-        field->setAccessibleName(name);
-        field->setPlaceholderText(tr("text or JSONL file"));
-        auto *browse = new QToolButton(row);
-        browse->setText(QStringLiteral("..."));
-        browse->setAccessibleName(tr("Choose %1").arg(name.toLower()));
-        browse->setToolTip(tr("Choose a file"));
-        rowLayout->addWidget(field, 1);
-        rowLayout->addWidget(browse);
-        form->addRow(label, row);
-        connect(browse, &QToolButton::clicked, this, [this, field, name] { chooseText(field, name); });
-        connect(field, &QLineEdit::editingFinished, this, &RunsPanel::takeSettings);
+    auto *form = new QGridLayout;
+    form->setVerticalSpacing(4);
+    const QString filter = tr("Texts and token ids (*.txt *.md *.jsonl *.raw *.npy);;All files (*)");
+    const auto addText = [&](int row, const QString &label, const QString &name, const QString &tip, QSpinBox *amount) {
+        auto *field = new PathField(PathField::Kind::File, name, filter, left);
+        field->setPlaceholder(tr("drop or choose a file"));
+        field->setToolTip(tip + QLatin1Char('\n') + tr("Plain text, JSON lines with a \"text\" field, or token ids as a NumPy array of integers."));
+        auto *title = new QLabel(label, left);
+        title->setToolTip(field->toolTip());
+        title->setBuddy(field);
+        form->addWidget(title, row, 0);
+        form->addWidget(field, row, 1);
+        form->addWidget(amount, row, 2);
+        connect(field, &PathField::pathChosen, this, &RunsPanel::takeSettings);
+        connect(field, &PathField::pathEdited, this, &RunsPanel::takeSettings);
         return field;
     };
-    m_calibrationText = textField(tr("Calibration"), tr("Calibration text"));
-    m_calibrationText->setToolTip(meaningOf(Term::Calibration));
-    m_evaluationText = textField(tr("Evaluation"), tr("Evaluation text"));
-    m_evaluationText->setToolTip(meaningOf(Term::Perplexity));
-    auto *amounts = new QHBoxLayout;
-    m_window = number(left, 0, 1 << 20, tr("auto"), tr("Tokens in a window"), tr("Tokens the model sees at once; auto: its context, at most 2048."));
-    m_calibrationWindows = number(left, 1, 1 << 20, {}, tr("Calibration windows"), tr("How many windows of text calibration reads."));
-    m_evaluationWindows = number(left, 0, 1 << 20, tr("all"), tr("Evaluation windows"), tr("How many windows are scored; all: the whole text."));
-    m_divergence = new QCheckBox(tr("KL"), left);
+    m_calibrationWindows = number(left, tr("windows"), {}, tr("Calibration windows"), tr("How many windows of text calibration reads."));
+    m_evaluationWindows = number(left, tr("windows"), tr("all windows"), tr("Evaluation windows"), tr("How many windows are scored; all: the whole text."));
+    m_window = number(left, tr("tokens"), tr("auto"), tr("Tokens in a window"), tr("Tokens the model sees at once; auto: its context, at most 2048."));
+    m_calibrationText = addText(0, tr("Ca&libration"), tr("Calibration text"), meaningOf(Term::Calibration), m_calibrationWindows);
+    m_evaluationText = addText(1, tr("Evaluat&ion"), tr("Evaluation text"), meaningOf(Term::Perplexity), m_evaluationWindows);
+    auto *windowLabel = new QLabel(tr("&Window"), left);
+    windowLabel->setToolTip(m_window->toolTip());
+    windowLabel->setBuddy(m_window);
+    m_divergence = new QCheckBox(tr("&KL divergence"), left);
     m_divergence->setToolTip(meaningOf(Term::KlDivergence) + QLatin1Char(' ') + tr("Takes two more passes over the text."));
-    amounts->addWidget(m_window);
-    amounts->addWidget(m_calibrationWindows);
-    amounts->addWidget(m_evaluationWindows);
-    amounts->addWidget(m_divergence);
-    auto *amountsLabel = new QLabel(tr("Window, amounts"), left);
-    amountsLabel->setToolTip(tr("Tokens in a window; windows for calibration; windows for evaluation."));
-    form->addRow(amountsLabel, amounts);
+    form->addWidget(windowLabel, 2, 0);
+    form->addWidget(m_divergence, 2, 1, Qt::AlignRight);
+    form->addWidget(m_window, 2, 2);
+    form->setColumnStretch(1, 1);
     leftLayout->addLayout(form);
-
-    auto *buttons = new QHBoxLayout;
-    const auto button = [&](const QString &text, const QString &tip, auto slot) {
-        auto *made = new QPushButton(text, left);
-        made->setToolTip(tip);
-        connect(made, &QPushButton::clicked, this, [this, slot] {
-            takeSettings();
-            (m_session.*slot)();
-        });
-        buttons->addWidget(made);
-        return made;
-    };
-    m_calibrate = button(tr("&Calibrate"), meaningOf(Term::Calibration), &Session::calibrate);
-    m_decompose = button(tr("&Decompose"), meaningOf(Term::Decomposition), &Session::decompose);
-    m_evaluate = button(tr("&Evaluate"), meaningOf(Term::Perplexity), &Session::evaluate);
-    m_all = button(tr("&All"), tr("Whatever is still missing of the three."), &Session::runAll);
-    leftLayout->addLayout(buttons);
 
     m_progressRow = new QWidget(left);
     auto *progress = new QVBoxLayout(m_progressRow);
@@ -139,6 +108,7 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     leftLayout->addWidget(m_progressRow);
     m_running = new QLabel(left);
     m_running->setTextFormat(Qt::PlainText);
+    m_running->setWordWrap(true);
     m_running->setToolTip(meaningOf(Term::StandardError));
     leftLayout->addWidget(m_running);
     leftLayout->addStretch(1);
@@ -158,6 +128,7 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     m_view->setSelectionBehavior(QAbstractItemView::SelectRows);
     m_view->setAlternatingRowColors(true);
     m_view->verticalHeader()->hide();
+    m_view->verticalHeader()->setDefaultSectionSize(rowHeight(m_view->fontMetrics()));
     m_view->setWordWrap(false);
     m_view->setAccessibleName(tr("Runs"));
     m_view->setTabKeyNavigation(false);
@@ -177,17 +148,20 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     splitter->setStretchFactor(0, 0);
     splitter->setStretchFactor(1, 3);
     splitter->setStretchFactor(2, 2);
-    splitter->setSizes({300, 420, 260});
+    splitter->setSizes({290, 460, 220});
 
     for (QSpinBox *box : {m_window, m_calibrationWindows, m_evaluationWindows})
         connect(box, &QSpinBox::valueChanged, this, &RunsPanel::takeSettings);
     connect(m_divergence, &QCheckBox::clicked, this, &RunsPanel::takeSettings);
     connect(m_pause, &QPushButton::clicked, this, [this] {
-        if (const auto job = batchJob(m_session))
+        if (const auto job = m_session.runningJob())
             job->setPaused(!job->isPaused());
         showProgress();
     });
-    connect(m_cancel, &QPushButton::clicked, this, [this] { m_session.jobs().cancel(QStringLiteral("run")); });
+    connect(m_cancel, &QPushButton::clicked, this, [this] {
+        if (const auto job = m_session.runningJob())
+            m_session.jobs().cancel(QString::fromStdString(job->tag()));
+    });
     connect(m_compare, &QPushButton::clicked, this, &RunsPanel::compareSelected);
     connect(m_remove, &QPushButton::clicked, this, [this, sorted] {
         std::vector<int> rows;
@@ -213,6 +187,7 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     connect(&m_session, &Session::closed, this, &RunsPanel::showSettings);
     connect(&m_session, &Session::runSettingsChanged, this, &RunsPanel::showSettings);
     connect(&m_session, &Session::recipeChanged, this, &RunsPanel::showPlot);
+    connect(&m_session, &Session::recipeChanged, this, &RunsPanel::showProgress);
     connect(&m_session, &Session::runningPerplexityChanged, this, &RunsPanel::showProgress);
     connect(&m_session.jobs(), &JobBridge::progressed, this, &RunsPanel::showProgress);
     showSettings();
@@ -220,21 +195,12 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     showPlot();
 }
 
-void RunsPanel::chooseText(QLineEdit *field, const QString &title)
-{
-    const QString path = QFileDialog::getOpenFileName(this, title, field->text(), tr("Text (*.txt *.md *.jsonl *.raw);;All files (*)"));
-    if (path.isEmpty())
-        return;
-    field->setText(path);
-    takeSettings();
-}
-
 void RunsPanel::showSettings()
 {
     const RunSettings &settings = m_session.runSettings();
     const QSignalBlocker blockers[] = {QSignalBlocker(m_window), QSignalBlocker(m_calibrationWindows), QSignalBlocker(m_evaluationWindows)};
-    m_calibrationText->setText(settings.calibrationText);
-    m_evaluationText->setText(settings.evaluationText);
+    m_calibrationText->setPath(settings.calibrationText);
+    m_evaluationText->setPath(settings.evaluationText);
     m_window->setValue(settings.windowLength);
     m_calibrationWindows->setValue(settings.calibrationWindows);
     m_evaluationWindows->setValue(settings.evaluationWindows);
@@ -245,8 +211,8 @@ void RunsPanel::showSettings()
 void RunsPanel::takeSettings()
 {
     RunSettings settings;
-    settings.calibrationText = m_calibrationText->text();
-    settings.evaluationText = m_evaluationText->text();
+    settings.calibrationText = m_calibrationText->path();
+    settings.evaluationText = m_evaluationText->path();
     settings.windowLength = m_window->value();
     settings.calibrationWindows = m_calibrationWindows->value();
     settings.evaluationWindows = m_evaluationWindows->value();
@@ -256,10 +222,7 @@ void RunsPanel::takeSettings()
 
 void RunsPanel::showProgress()
 {
-    const std::shared_ptr<Job> job = batchJob(m_session);
-    const bool open = m_session.isOpen();
-    for (QPushButton *button : {m_calibrate, m_decompose, m_evaluate, m_all})
-        button->setEnabled(open && !job);
+    const std::shared_ptr<Job> job = m_session.runningJob();
     m_progressRow->setVisible(job != nullptr);
     if (job) {
         const JobBridge &jobs = m_session.jobs();
@@ -283,9 +246,9 @@ void RunsPanel::showProgress()
     }
     const auto &running = m_session.runningPerplexity();
     if (running)
-        m_running->setText(tr("Perplexity so far: %1 (%2 windows)").arg(perplexityText(running->headline(), running->standardError)).arg(running->windows));
-    else
-        m_running->clear();
+        m_running->setText(tr("Perplexity so far: %1, %2 windows\nof %3%4")
+                               .arg(perplexityText(running->headline(), running->standardError), countText(static_cast<qint64>(running->windows)), m_session.runningTitle(),
+                                    m_session.isRunningCurrent() ? QString() : tr(" (stale: the recipe was edited since)")));
     m_running->setVisible(running != nullptr);
 }
 
@@ -293,11 +256,13 @@ void RunsPanel::showPlot()
 {
     QVector<RunsPlot::Point> points;
     double original = 0;
+    int number = 0;
     for (const auto &report : m_session.reports()) {
+        ++number;
         if (report->original)
             original = report->original->headline();
         if (report->perplexity && report->footprint && report->recipe)
-            points.append({safeText(report->title), static_cast<double>(report->footprint->bytes), report->perplexity->headline(), m_session.isCurrent(*report)});
+            points.append({safeText(report->title), static_cast<double>(report->footprint->bytes), report->perplexity->headline(), m_session.isCurrent(*report), number});
     }
     m_plot->setPoints(std::move(points), original);
 }

@@ -5,7 +5,6 @@
 
 class QCheckBox;
 class QLabel;
-class QLineEdit;
 class QProgressBar;
 class QPushButton;
 class QSpinBox;
@@ -13,6 +12,7 @@ class QTableView;
 
 namespace lqer {
 
+class PathField;
 class ReportModel;
 class RunsPlot;
 class Session;
@@ -33,20 +33,15 @@ private:
     void takeSettings();
     void showProgress();
     void showPlot();
-    void chooseText(QLineEdit *field, const QString &title);
     void compareSelected();
 
     Session &m_session;
-    QLineEdit *m_calibrationText;
-    QLineEdit *m_evaluationText;
+    PathField *m_calibrationText;
+    PathField *m_evaluationText;
     QSpinBox *m_window;
     QSpinBox *m_calibrationWindows;
     QSpinBox *m_evaluationWindows;
     QCheckBox *m_divergence;
-    QPushButton *m_calibrate;
-    QPushButton *m_decompose;
-    QPushButton *m_evaluate;
-    QPushButton *m_all;
     QWidget *m_progressRow;
     QProgressBar *m_bar;
     QLabel *m_status;

@@ -2,6 +2,7 @@
 #include "widgets/panels/welcome_page.h"
 
 #include <QFileInfo>
+#include <QGridLayout>
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QListWidget>
@@ -42,6 +43,21 @@ WelcomePage::WelcomePage(QWidget *parent)
     m_open->setToolTip(tr("A Hugging Face folder with config.json and safetensors, or a project folder (.lqer)."));
     auto *drop = new QLabel(tr("You can also drop a folder onto this window."), this);
     column->addWidget(drop);
+    auto *way = new QGridLayout;
+    way->setVerticalSpacing(2);
+    const std::pair<QString, QString> steps[] = {{tr("Calibrate"), tr("one pass over a text: how large is what each layer reads?")},
+                                                 {tr("Decompose"), tr("what does quantization lose in each layer, and what would rank win back?")},
+                                                 {tr("Evaluate"), tr("perplexity and agreement with the original model")},
+                                                 {tr("Export"), tr("for the engines that run it")}};
+    for (int place = 0; const auto &[step, meaning] : steps) {
+        way->addWidget(new QLabel(tr("%1  %2").arg(place + 1).arg(step), this), place, 0);
+        way->addWidget(new QLabel(meaning, this), place++, 1);
+    }
+    way->setColumnMinimumWidth(0, 110);
+    way->setColumnStretch(1, 1);
+    column->addSpacing(6);
+    column->addLayout(way);
+    column->addSpacing(6);
     m_status->setTextFormat(Qt::PlainText);
     m_status->setWordWrap(true);
     m_status->setMinimumWidth(520);
