@@ -4,26 +4,11 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/engine/engine_state.h"
+#include "core/export/predicted_error.h"
 
 namespace lqer {
 
 namespace {
-
-LayerError predict(const DecompositionRecord &record, const LayerRow &row)
-{
-    const Index rank = row.ready ? row.plan.rank : 0;
-    LayerError error;
-    error.layer = row.site.name;
-    error.weightEnergy = record.weightEnergy;
-    error.weightError = record.weightError;
-    error.correctedWeightError = record.correctedWeightError(rank);
-    error.outputKnown = record.outputKnown;
-    error.fullAutocorrelation = record.fullAutocorrelation;
-    error.outputEnergy = record.outputEnergy;
-    error.outputError = record.outputError;
-    error.correctedOutputError = record.correctedOutputError(rank);
-    return error;
-}
 
 // Measured errors by layer, from the newest report of the same recipe and statistics.
 std::map<std::string, LayerError> measuredErrors(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
@@ -81,7 +66,7 @@ std::shared_ptr<const LayerTable> Engine::layerTable(const LoadedModel &model, c
         }
         row.ready = !isCorrected(row.plan) || (row.decomposition && row.decomposition->maxRank >= row.plan.rank);
         if (row.decomposition && row.plan.quantize)
-            row.error = predict(*row.decomposition, row);
+            row.error = predictedError(*row.decomposition, row.ready ? row.plan.rank : 0);
         if (const auto found = measured.find(row.site.name); found != measured.end())
             row.measured = found->second;
         table->ready += row.ready ? 1 : 0;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/export/predicted_error.h"
+
 namespace lqer {
 
 namespace {
@@ -23,21 +25,6 @@ bool isPlainOf(const EvaluationReport &report, const ExportSource &source)
         return found.rank == 0 && found.quantize == wanted.quantize
             && (!wanted.quantize || (found.formats.weight == wanted.formats.weight && found.formats.activation == wanted.formats.activation));
     });
-}
-
-LayerError predicted(const DecompositionRecord &record, Index rank)
-{
-    LayerError error;
-    error.layer = record.key.layer;
-    error.weightEnergy = record.weightEnergy;
-    error.weightError = record.weightError;
-    error.correctedWeightError = record.correctedWeightError(rank);
-    error.outputKnown = record.outputKnown;
-    error.fullAutocorrelation = record.fullAutocorrelation;
-    error.outputEnergy = record.outputEnergy;
-    error.outputError = record.outputError;
-    error.correctedOutputError = record.outputKnown ? record.correctedOutputError(rank) : 0;
-    return error;
 }
 
 }  // namespace
@@ -68,7 +55,7 @@ ReportView::ReportView(const ExportSource &from) : source(from), main(from.measu
         if (measured)
             layer.error = *measured;
         else if (layer.decomposition && layer.plan.rank <= layer.decomposition->maxRank)
-            layer.error = predicted(*layer.decomposition, layer.plan.rank);
+            layer.error = predictedError(*layer.decomposition, layer.plan.rank);
         if (layer.error)
             errors.push_back(*layer.error);
         layers.push_back(std::move(layer));
