@@ -60,6 +60,14 @@ QPushButton *button(const QWidget *parent, const QString &text)
     return nullptr;
 }
 
+// The target that every recipe can be exported to.
+void chooseMerged(const ExportDialog *dialog)
+{
+    auto *targets = test::named<QListWidget>(dialog, QStringLiteral("Target"));
+    const auto merged = std::find_if(exporters().begin(), exporters().end(), [](const Exporter &one) { return one.info.name == "merged"; });
+    QTest::mouseClick(targets->viewport(), Qt::LeftButton, Qt::NoModifier, targets->visualItemRect(targets->item(static_cast<int>(merged - exporters().begin()))).center());
+}
+
 // Few windows: the numbers do not matter here, what happens does.
 void shortRuns(Session &session)
 {
@@ -591,8 +599,7 @@ void TestStudio::exportIsCheckedWrittenAndShown()
     // Every target of the engine is there with its explanation.
     auto *targets = test::named<QListWidget>(dialog, QStringLiteral("Target"));
     QCOMPARE(targets->count(), static_cast<int>(exporters().size()));
-    const auto merged = std::find_if(exporters().begin(), exporters().end(), [](const Exporter &one) { return one.info.name == "merged"; });
-    QTest::mouseClick(targets->viewport(), Qt::LeftButton, Qt::NoModifier, targets->visualItemRect(targets->item(static_cast<int>(merged - exporters().begin()))).center());
+    chooseMerged(dialog);
     QVERIFY(test::named<QLabel>(dialog, QStringLiteral("What the target is"))->text().contains(QStringLiteral("saves no memory")));
 
     QPushButton *start = button(dialog, QStringLiteral("&Export"));
@@ -626,8 +633,9 @@ void TestStudio::exportIsCheckedWrittenAndShown()
     QTest::keyClick(studio.window.get(), Qt::Key_E, Qt::ControlModifier);
     dialog = studio.window->findChild<ExportDialog *>();
     QVERIFY(dialog);
+    chooseMerged(dialog);
     problems = dialog->findChild<QTreeWidget *>();
-    QVERIFY(studio.until([&] { return problems->topLevelItemCount() > 0; }));
+    QVERIFY(studio.until([&] { return problems->topLevelItemCount() > 0 && problems->topLevelItem(0)->text(1) == QLatin1String("destination"); }));
     QVERIFY(problems->topLevelItem(0)->text(2).contains(QStringLiteral("is there already")));
     auto *replace = dialog->findChild<QCheckBox *>();
     QTest::mouseClick(replace, Qt::LeftButton, Qt::NoModifier, QPoint(8, replace->height() / 2));
@@ -650,6 +658,7 @@ void TestStudio::anExportThatIsStoppedLeavesNothing()
     studio.session().apply(all, settings, QStringLiteral("identity"));
     QTest::keyClick(studio.window.get(), Qt::Key_E, Qt::ControlModifier);
     auto *dialog = studio.window->findChild<ExportDialog *>();
+    chooseMerged(dialog);
     QPushButton *start = button(dialog, QStringLiteral("&Export"));
     QPushButton *cancel = button(dialog, QStringLiteral("&Cancel export"));
     QVERIFY(studio.until([&] { return start->isEnabled(); }));
