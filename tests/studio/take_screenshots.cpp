@@ -214,9 +214,9 @@ int main(int argc, char **argv)
         }
         views->setCurrentIndex(0);
         camera.shoot(*window.findChild<SpectrumPanel *>(), QStringLiteral("spectrum-") + name);
-        exportDialog(studio, camera, name);
         if (!every)
             continue;
+        exportDialog(studio, camera, name);
         everyMenu(window, camera, name);
         everyDialog(window, camera, name);
         window.resize(1280, 800);
