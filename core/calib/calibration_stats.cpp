@@ -11,6 +11,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/processor.h"
 #include "core/linalg/gemm.h"
 #include "core/tensor/tensor.h"
 
@@ -76,13 +77,17 @@ void SiteAccumulator::feed(const ConstMatrixRef &x, const TaskContext &context)
 {
     LQER_ASSERT(x.cols() == m_stats.features());
     checkFinite(x);
-    VectorF64 magnitude(x.cols());
-    for (Index token = 0; token < x.rows(); ++token) {
-        magnitude = x.row(token).transpose().cast<double>().cwiseAbs();
-        m_batchAbs += magnitude;
-        m_stats.maxAbs = m_stats.maxAbs.cwiseMax(magnitude);
-        m_stats.sumSquares += magnitude.cwiseAbs2();
-    }
+    forProcessor([&, sum = m_batchAbs.data(), most = m_stats.maxAbs.data(), squares = m_stats.sumSquares.data()] {
+        for (Index token = 0; token < x.rows(); ++token) {
+            const float *values = x.data() + token * x.outerStride();
+            for (Index channel = 0; channel < x.cols(); ++channel) {
+                const double magnitude = std::abs(static_cast<double>(values[channel]));
+                sum[channel] += magnitude;
+                most[channel] = most[channel] < magnitude ? magnitude : most[channel];
+                squares[channel] += magnitude * magnitude;
+            }
+        }
+    });
     if (m_options.autocorrelation) {
         addGramLower(x, m_stats.autocorrelation, context.silent());
         // A product of two channels is at most the mean of their squares, so the diagonal overflows first.
