@@ -31,6 +31,7 @@ void Report::begin(const std::string &benchmark)
     m_benchmark = benchmark;
     if (!m_json)
         fmt::print("\n{}\n{:<58} {:>10} {:>10} {:>9} {:>7}  {}\n", benchmark, "", "ours", "baseline", "ratio", "goal", "baseline; remarks");
+    std::fflush(stdout);
 }
 
 void Report::add(const Row &row)
