@@ -62,7 +62,7 @@ int measure(const std::string &folder, const test::RandomLlama &shape, std::uint
 {
     // One thread: OpenBLAS reserves buffers for each, and 0.3.21 hangs when it cannot get them. Measured: VmData is 275 MB above RssAnon.
     constexpr rlim_t reservedByBlas = 320ULL << 20;
-    const Engine engine(EngineOptions{1, limit});
+    const Engine engine(EngineOptions{.threads = 1, .memoryLimit = limit});
     const rlimit most{limit + reservedByBlas, limit + reservedByBlas};
     setrlimit(RLIMIT_DATA, &most);
     const TaskContext context = engine.context();

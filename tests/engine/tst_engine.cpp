@@ -300,7 +300,7 @@ private slots:
     void stagesThatDoNotFitAreRefusedWithNumbers()
     {
         const Open all = open("p.lqer");
-        const Engine small(EngineOptions{1, residentMemory() + 20000});
+        const Engine small(EngineOptions{.threads = 1, .memoryLimit = residentMemory() + 20000});
         ErrorCode code{};
         const std::string message = test::errorOf(
             [&] { small.decompose(*all.model, *all.project, sampleRecipe(ScalingKind::Identity), {}, all.context); }, &code);
