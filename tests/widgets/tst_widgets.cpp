@@ -7,6 +7,7 @@
 #include <QThread>
 #include <QToolButton>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -96,6 +97,7 @@ private slots:
     void activationFormatsKnowTheirBatch();
     void parametersAreEditedWithoutLosingTheFocus();
     void deliveriesArriveOnThisThreadAndOnlyFromTheNewestJob();
+    void aResultArrivesThoughItsJobEndsWhileAnotherIsDelivered();
     void failuresCrossAsText();
     void numbersHaveUnits_data();
     void numbersHaveUnits();
@@ -320,6 +322,31 @@ void TestWidgets::deliveriesArriveOnThisThreadAndOnlyFromTheNewestJob()
     QVERIFY(!delivered.empty());
     QCOMPARE(delivered.back(), 4);
     QCOMPARE(deliveredOn, QThread::currentThread());
+    QVERIFY(bridge.active().empty());
+}
+
+void TestWidgets::aResultArrivesThoughItsJobEndsWhileAnotherIsDelivered()
+{
+    ThreadPool pool(1);
+    JobBridge bridge(pool);
+    std::atomic<bool> delivering = false;
+    int delivered = 0;
+    int finished = 0;
+    connect(&bridge, &JobBridge::finished, this, [&] { ++finished; });
+    std::shared_ptr<Job> job;  // the loop below asks it
+    job = bridge.start(JobLane::Batch, QStringLiteral("run"), QStringLiteral("run"), [&](const TaskContext &) -> JobBridge::Delivery {
+        bridge.post([&] {
+            delivering = true;
+            delivering.notify_all();
+            while (job->state() != JobState::Done)
+                QThread::yieldCurrentThread();
+        });
+        delivering.wait(false);
+        return [&] { ++delivered; };
+    });
+    QVERIFY(QTest::qWaitFor([&] { return finished > 0; }));
+    QCOMPARE(delivered, 1);
+    QCOMPARE(finished, 1);
     QVERIFY(bridge.active().empty());
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 
 namespace lqer {
 
@@ -93,22 +94,24 @@ std::shared_ptr<Job> JobBridge::start(JobLane lane, const QString &tag, const QS
 
 void JobBridge::drain()
 {
+    // Who has ended is asked before the mail is taken: a job puts its letter in before it ends, so these letters are all there. One that
+    // ends while deliveries run below is for the next time; it wakes this thread again.
+    std::vector<std::shared_ptr<Job>> ended;
     std::vector<std::pair<std::uint64_t, Delivery>> mail;
     {
         const std::lock_guard lock(m_mutex);
         m_woken = false;
+    }
+    std::copy_if(m_active.begin(), m_active.end(), std::back_inserter(ended), [](const auto &job) { return hasEnded(*job); });
+    std::erase_if(m_active, [&](const auto &job) { return std::find(ended.begin(), ended.end(), job) != ended.end(); });
+    {
+        const std::lock_guard lock(m_mutex);
         mail.swap(m_mailbox);
     }
     for (const auto &[id, delivery] : mail)
         if (id == 0)
             delivery();
     std::erase_if(mail, [](const auto &entry) { return entry.first == 0; });
-    std::vector<std::shared_ptr<Job>> ended;
-    for (const std::shared_ptr<Job> &job : m_active) {
-        if (hasEnded(*job))
-            ended.push_back(job);
-    }
-    std::erase_if(m_active, [](const std::shared_ptr<Job> &job) { return hasEnded(*job); });
     for (const std::shared_ptr<Job> &job : ended) {
         std::erase_if(m_timings, [&](const Timing &timing) { return timing.job == job->id(); });
         const auto letter = std::find_if(mail.begin(), mail.end(), [&](const auto &entry) { return entry.first == job->id(); });
