@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <QAbstractItemModelTester>
 #include <QComboBox>
+#include <QHelpEvent>
+#include <QLineEdit>
 #include <QSignalSpy>
 #include <QSpinBox>
 #include <QTest>
 #include <QThread>
 #include <QToolButton>
+#include <QToolTip>
 
 #include <atomic>
 #include <cmath>
@@ -14,6 +17,7 @@
 #include "core/base/error.h"
 #include "core/quant/quantizer.h"
 #include "widgets/controls/format_editor.h"
+#include "widgets/controls/path_field.h"
 #include "widgets/models/layer_model.h"
 #include "widgets/plots/model_map.h"
 #include "widgets/session/job_bridge.h"
@@ -99,6 +103,7 @@ private slots:
     void deliveriesArriveOnThisThreadAndOnlyFromTheNewestJob();
     void aResultArrivesThoughItsJobEndsWhileAnotherIsDelivered();
     void failuresCrossAsText();
+    void aPathThatDoesNotFitShowsItsEndAndItsTipAllOfIt();
     void numbersHaveUnits_data();
     void numbersHaveUnits();
     void textIsReadableInBothThemes();
@@ -359,6 +364,32 @@ void TestWidgets::failuresCrossAsText()
     bridge.finishAll();
     QCOMPARE(failed.size(), 1);
     QCOMPARE(failed.front().at(1).toString(), QStringLiteral("file.x, byte 3: is broken"));
+}
+
+void TestWidgets::aPathThatDoesNotFitShowsItsEndAndItsTipAllOfIt()
+{
+    QWidget window;
+    PathField field(PathField::Kind::File, QStringLiteral("Text"), {}, &window);
+    field.resize(200, field.sizeHint().height());
+    field.setToolTip(QStringLiteral("What is read."));
+    window.show();
+    auto *edit = field.findChild<QLineEdit *>();
+    edit->clearFocus();
+    // Where the path is cut stands an ellipsis, whatever was there.
+    const auto front = [&](QChar letter) {
+        field.setPath(QLatin1Char('/') + QString(200, letter) + QStringLiteral("/<b>calibration.txt"));
+        return edit->grab().toImage().copy(0, 0, 8, edit->height());
+    };
+    const QImage wide = front(QLatin1Char('W'));
+    QCOMPARE(front(QLatin1Char('i')), wide);
+    field.setPath(QStringLiteral("WWW"));
+    QVERIFY(edit->grab().toImage().copy(0, 0, 8, edit->height()) != wide);
+
+    field.setPath(QStringLiteral("/a/<b>calibration.txt"));
+    QHelpEvent help(QEvent::ToolTip, QPoint(5, 5), edit->mapToGlobal(QPoint(5, 5)));
+    QCoreApplication::sendEvent(edit, &help);
+    QCOMPARE(QToolTip::text(), QStringLiteral("<p>/a/&lt;b&gt;calibration.txt</p><p>What is read.</p>"));
+    QToolTip::hideText();
 }
 
 void TestWidgets::numbersHaveUnits_data()

@@ -4,9 +4,13 @@
 #include <QDropEvent>
 #include <QFileDialog>
 #include <QHBoxLayout>
+#include <QHelpEvent>
 #include <QLineEdit>
 #include <QMimeData>
+#include <QPainter>
+#include <QStyleOptionFrame>
 #include <QToolButton>
+#include <QToolTip>
 #include <QUrl>
 
 namespace lqer {
@@ -20,10 +24,33 @@ QString draggedPath(const QMimeData *data)
     return urls.size() == 1 && urls.front().isLocalFile() ? urls.front().toLocalFile() : QString();
 }
 
+// A path that does not fit and is not being edited shows its end: that is where paths differ.
+class PathEdit final : public QLineEdit {
+public:
+    using QLineEdit::QLineEdit;
+
+protected:
+    void paintEvent(QPaintEvent *event) override
+    {
+        constexpr int margin = 2;  // of QLineEdit's own text
+        QStyleOptionFrame option;
+        initStyleOption(&option);
+        const QRect room = style()->subElementRect(QStyle::SE_LineEditContents, &option, this).adjusted(margin, 0, -margin, 0);
+        if (hasFocus() || fontMetrics().horizontalAdvance(text()) <= room.width()) {
+            QLineEdit::paintEvent(event);
+            return;
+        }
+        QPainter painter(this);
+        style()->drawPrimitive(QStyle::PE_PanelLineEdit, &option, &painter, this);
+        painter.setPen(palette().color(QPalette::Text));
+        painter.drawText(room, Qt::AlignLeft | Qt::AlignVCenter, fontMetrics().elidedText(text(), Qt::ElideLeft, room.width()));
+    }
+};
+
 }  // namespace
 
 PathField::PathField(Kind kind, const QString &title, const QString &filter, QWidget *parent)
-    : QWidget(parent), m_kind(kind), m_title(title), m_filter(filter), m_edit(new QLineEdit(this)), m_browse(new QToolButton(this))
+    : QWidget(parent), m_kind(kind), m_title(title), m_filter(filter), m_edit(new PathEdit(this)), m_browse(new QToolButton(this))
 {
     auto *layout = new QHBoxLayout(this);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -72,6 +99,12 @@ void PathField::choose()
 
 bool PathField::eventFilter(QObject *watched, QEvent *event)
 {
+    if (event->type() == QEvent::ToolTip && !path().isEmpty()) {
+        // A path may look like markup.
+        const QString tip = QStringLiteral("<p>%1</p><p>%2</p>").arg(path().toHtmlEscaped(), toolTip().toHtmlEscaped());
+        QToolTip::showText(static_cast<QHelpEvent *>(event)->globalPos(), tip, m_edit);
+        return true;
+    }
     // A line edit would take the text of a dropped file's address.
     if (event->type() == QEvent::DragEnter || event->type() == QEvent::DragMove || event->type() == QEvent::Drop) {
         auto *drop = static_cast<QDropEvent *>(event);
