@@ -10,6 +10,7 @@
 #include <QSpinBox>
 
 #include <algorithm>
+#include <utility>
 
 namespace lqer {
 
@@ -81,13 +82,13 @@ QWidget *ParameterForm::fieldFor(const FormatParameter &parameter, const FormatV
     }
     // A list of extents ("1x16"), or a number that may also be "none": read as the command line reads it.
     auto *edit = new QLineEdit(QString::fromStdString(valueText(value)), this);
-    connect(edit, &QLineEdit::editingFinished, this, [edit, choose, kind = parameter.kind, before = value] {
+    connect(edit, &QLineEdit::editingFinished, this, [edit, choose, kind = parameter.kind, before = value]() mutable {
         const FormatValue read = parseFormatValue(edit->text().remove(QLatin1Char(' ')).toStdString());
         const auto *number = std::get_if<std::int64_t>(&read);
         const FormatValue chosen = kind == FormatParameterKind::Extents && number ? FormatValue(std::vector<std::int64_t>{*number}) : read;
         if (kind == FormatParameterKind::Extents && !std::holds_alternative<std::vector<std::int64_t>>(chosen))
             edit->setText(QString::fromStdString(valueText(before)));
-        else if (chosen != before)
+        else if (std::exchange(before, chosen) != chosen)
             choose(chosen);
     });
     return edit;
