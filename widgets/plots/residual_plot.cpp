@@ -67,7 +67,7 @@ void ResidualPlot::setCurves(QVector<Curve> curves, double bitsAtZero, double bi
     if (!sameView)
         resetView();
     updateMarker();
-    queueReplot();
+    setMessage(m_curves.isEmpty() ? tr("What each rank leaves of the error is drawn here") : QString());
 }
 
 void ResidualPlot::clear()
