@@ -424,7 +424,7 @@ void MainWindow::updateForSession()
     for (QAction *action : m_needOpen)
         action->setEnabled(open);
     if (open) {
-        m_model->setText(m_session->project()->isReadOnly() ? tr("%1, read-only: another program has the project open").arg(m_session->title()) : m_session->title());
+        m_model->setText(m_session->project()->isReadOnly() ? tr("%1, read-only: %2").arg(m_session->title(), safeText(m_session->project()->readOnlyReason())) : m_session->title());
         m_model->setToolTip(detailsText(m_session->model()->summary()) + QLatin1Char('\n') + tr("project: %1").arg(m_session->projectFolder()));
         setWindowTitle(tr("%1[*] \u2013 LQER Studio").arg(m_session->title()));
     } else {
@@ -492,7 +492,7 @@ void MainWindow::updateRecent()
     m_welcome->setRecent(recent);
     m_recent->clear();
     for (const QString &folder : recent)
-        m_recent->addAction(folder, this, [this, folder] { open(folder); });
+        m_recent->addAction(QString(folder).replace(QLatin1Char('&'), QLatin1String("&&")), this, [this, folder] { open(folder); });
     m_recent->setEnabled(!recent.isEmpty());
 }
 
@@ -501,6 +501,10 @@ void MainWindow::open(const QString &folder)
     if (!QFileInfo::exists(folder)) {
         preferences::removeRecent(folder);
         updateRecent();
+    }
+    if (!stopRunning(tr("Open"))) {
+        m_runWhenOpened = false;
+        return;
     }
     m_welcome->setStatus(tr("Opening %1 ...").arg(folder));
     m_session->open(folder);
@@ -533,6 +537,8 @@ void MainWindow::saveAs()
         return;
     if (!folder.endsWith(QLatin1String(".lqer")))
         folder += QLatin1String(".lqer");
+    if (!stopRunning(tr("Save project as")))
+        return;
     try {
         m_session->saveAs(folder);
         preferences::addRecent(folder);

@@ -94,6 +94,8 @@ private slots:
     void otherScalingsAndFormatsAreLaidOver();
     void thePlotMenuIsAboutThePlotThatIsSeen();
     void cancellingARunLeavesAValidProject();
+    void openingAnotherAsksBeforeARunStops();
+    void theMeasuredErrorFollowsTheCalibration();
     void aRunPausesAndGoesOn();
     void closingWithARunningJobStopsIt();
     void theDemoIsOneClickAway();
@@ -446,6 +448,20 @@ void TestStudio::cancellingARunLeavesAValidProject()
     QTest::keyClick(studio.window.get(), Qt::Key_F5, Qt::ShiftModifier);
     QVERIFY(studio.idle());
     QVERIFY(session.reports().empty());
+    // A perplexity that was on its way is not left standing.
+    shortRuns(session);
+    session.calibrate();
+    QVERIFY(studio.idle());
+    RunSettings settings = session.runSettings();
+    settings.evaluationWindows = 0;
+    session.setRunSettings(settings);
+    session.evaluate();
+    QVERIFY(studio.until([&] { return session.runningPerplexity() || !session.isRunning(); }));
+    QVERIFY(session.isRunning());
+    QTest::keyClick(studio.window.get(), Qt::Key_F5, Qt::ShiftModifier);
+    QVERIFY(studio.idle());
+    QVERIFY(session.reports().empty());
+    QVERIFY(!session.runningPerplexity());
     const QString project = session.projectFolder();
     session.close();
     QVERIFY(studio.openAndWait(project));
@@ -458,13 +474,70 @@ void TestStudio::closingWithARunningJobStopsIt()
     QVERIFY(studio.openAndWait(demo()));
     studio.session().runAll();
     QVERIFY(studio.session().isRunning());
-    QTimer::singleShot(0, this, [] {
-        if (auto *box = qobject_cast<QMessageBox *>(QApplication::activeModalWidget()))
+    bool asked = false;
+    QTimer::singleShot(0, this, [&asked] {
+        if (auto *box = qobject_cast<QMessageBox *>(QApplication::activeModalWidget())) {
+            asked = true;
             box->button(QMessageBox::Yes)->click();
+        }
     });
     studio.window->close();
+    QVERIFY(asked);
     QVERIFY(!studio.window->isVisible());
     QVERIFY(!studio.session().isOpen());
+}
+
+void TestStudio::openingAnotherAsksBeforeARunStops()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    session.runAll();
+    session.pauseRun(true);
+    const QSignalSpy opened(&session, &Session::opened);
+    int asked = 0;
+    const auto answer = [&](QMessageBox::StandardButton word) {
+        QTimer::singleShot(0, this, [&asked, word] {
+            if (auto *box = qobject_cast<QMessageBox *>(QApplication::activeModalWidget())) {
+                ++asked;
+                box->button(word)->click();
+            }
+        });
+    };
+    answer(QMessageBox::No);
+    studio.dropOnWindow(demo());
+    QCOMPARE(asked, 1);
+    QVERIFY(session.isRunning() && !session.isOpening());
+    answer(QMessageBox::Yes);
+    studio.dropOnWindow(demo());
+    QCOMPARE(asked, 2);
+    QVERIFY(studio.until([&] { return opened.size() == 1; }));
+    QVERIFY(!session.isRunning());
+    QVERIFY(studio.idle());
+}
+
+void TestStudio::theMeasuredErrorFollowsTheCalibration()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    shortRuns(session);
+    // A scaling that needs no statistics is measured before there are any; of the output nothing is known then.
+    LayerSettings settings;
+    settings.scaling = ScalingKind::Identity;
+    RecipeTarget all;
+    all.kind = RecipeTarget::Kind::All;
+    session.apply(all, settings, QStringLiteral("Scaling"));
+    QVERIFY(studio.idle());
+    QVERIFY(session.realised() && !session.realised()->error.outputKnown);
+    const auto *measured = test::named<QLabel>(studio.window.get(), QStringLiteral("Measured output error"));
+    QCOMPARE(measured->text(), QStringLiteral("\u2013"));
+    session.calibrate();
+    QVERIFY(studio.idle());
+    QVERIFY(session.realised() && session.realised()->error.outputKnown);
+    QVERIFY2(measured->text().contains(QLatin1Char('%')), qPrintable(measured->text()));
 }
 
 void TestStudio::aRunPausesAndGoesOn()
@@ -518,6 +591,14 @@ void TestStudio::recentFoldersAndDropsOpen()
     QVERIFY(studio.until([&] { return studio.session().isOpen(); }));
     QCOMPARE(studio.session().folder(), demo());
     QVERIFY(studio.idle());
+    // What is open already may be opened once more; this program's own lock is not in the way, and edits are kept.
+    studio.session().chooseRank(3);
+    const QSignalSpy opened(&studio.session(), &Session::opened);
+    studio.dropOnWindow(demo());
+    QVERIFY(studio.until([&] { return opened.size() == 1; }));
+    QVERIFY(studio.idle());
+    QVERIFY2(!studio.session().project()->isReadOnly(), studio.session().project()->readOnlyReason().c_str());
+    QCOMPARE(studio.session().currentRow()->plan.rank, Index(3));
 }
 
 void TestStudio::aProjectThatWasNotClosedIsOffered_data()
@@ -616,11 +697,25 @@ void TestStudio::exportIsCheckedWrittenAndShown()
     QVERIFY(test::named<QLabel>(dialog, QStringLiteral("Result of the checks"))->text().contains(QStringLiteral("MB will be written")));
     QVERIFY(test::chooseByMouse(test::named<QComboBox>(dialog, QStringLiteral("dtype")), QStringLiteral("f32")));
     QVERIFY(studio.until([&] { return start->isEnabled(); }));
+    // While a stage runs there is no export, and after it there is.
+    session.evaluate();
+    QVERIFY(!start->isEnabled());
+    QVERIFY(studio.idle());
+    QVERIFY(studio.until([&] { return start->isEnabled(); }));
+    // "The present one" is the recipe as it is when the export begins.
+    LayerSettings settings;
+    settings.weight = FormatSpec::parse("mxint8");
+    RecipeTarget all;
+    all.kind = RecipeTarget::Kind::All;
+    session.apply(all, settings, QStringLiteral("format"));
+    QVERIFY(studio.idle());
+    QVERIFY(studio.until([&] { return start->isEnabled(); }));
     QTest::mouseClick(start, Qt::LeftButton);
     QVERIFY(session.isRunning());
     auto *card = dialog->findChild<QTextBrowser *>();
     QVERIFY(studio.until([&] { return card->isVisible(); }));
     QVERIFY2(card->toPlainText().contains(QStringLiteral("vllm serve")), qPrintable(card->toPlainText()));
+    QVERIFY2(card->toPlainText().contains(QStringLiteral("mxint8")), qPrintable(card->toPlainText()));
     QVERIFY(QFileInfo::exists(dialog->destination() + QStringLiteral("/config.json")));
     QVERIFY(QFileInfo::exists(dialog->destination() + QStringLiteral("/README.md")));
     QTest::keyClick(dialog, Qt::Key_Escape);
@@ -669,6 +764,7 @@ void TestStudio::anExportThatIsStoppedLeavesNothing()
     QVERIFY(test::named<QLabel>(dialog, QStringLiteral("State of the export"))->text().contains(QStringLiteral("stopped")));
     QVERIFY(QDir(place.path()).isEmpty());
     QVERIFY(studio.idle());
+    QVERIFY(studio.until([&] { return start->isEnabled(); }));
 }
 
 void TestStudio::tabReachesEveryControl()

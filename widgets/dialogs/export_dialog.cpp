@@ -15,12 +15,16 @@
 #include <QListWidget>
 #include <QProgressBar>
 #include <QPushButton>
+#include <QSignalBlocker>
 #include <QStackedWidget>
 #include <QStorageInfo>
 #include <QTextBrowser>
 #include <QTreeWidget>
 #include <QUrl>
 #include <QVBoxLayout>
+
+#include <algorithm>
+#include <utility>
 
 #include "widgets/controls/parameter_form.h"
 #include "widgets/controls/path_field.h"
@@ -87,8 +91,12 @@ ExportDialog::ExportDialog(Session &session, QWidget *parent) : QDialog(parent),
     connect(&m_session, &Session::exportForecast, this, &ExportDialog::showForecast);
     connect(&m_session, &Session::exportFailed, this, &ExportDialog::showFailure);
     connect(&m_session, &Session::exportDone, this, [this](const std::shared_ptr<const ExportResult> &result) { showDone(*result); });
+    connect(&m_session.jobs(), &JobBridge::started, this, &ExportDialog::showProgress);
     connect(&m_session.jobs(), &JobBridge::progressed, this, &ExportDialog::showProgress);
     connect(&m_session, &Session::closed, this, &ExportDialog::reject);
+    connect(&m_session, &Session::reportsChanged, this, &ExportDialog::fillRecipes);
+    for (const auto changed : {&Session::recipeChanged, &Session::statisticsChanged})
+        connect(&m_session, changed, this, &ExportDialog::ask);
     fillRecipes();
     m_targets->setCurrentRow(0);
     showProgress();
@@ -178,15 +186,28 @@ QWidget *ExportDialog::makeResult()
 
 void ExportDialog::fillRecipes()
 {
-    m_recipes = {std::make_shared<const QuantizationRecipe>(m_session.recipe())};
+    const std::shared_ptr<const EvaluationReport> chosen = chosenReport();
+    const QSignalBlocker blocker(m_recipe);
+    m_recipe->clear();
+    m_reports.assign(1, nullptr);
     m_recipe->addItem(tr("the present one"));
     for (std::size_t i = m_session.reports().size(); i-- > 0;) {
         const EvaluationReport &report = *m_session.reports()[i];
         if (!report.recipe)
             continue;
-        m_recipes.push_back(std::make_shared<const QuantizationRecipe>(*report.recipe));
+        m_reports.push_back(m_session.reports()[i]);
         m_recipe->addItem(tr("run %1: %2%3").arg(i + 1).arg(safeText(report.title), report.perplexity ? tr(", perplexity %1").arg(perplexityText(report.perplexity->headline())) : QString()));
     }
+    // The list may be filled again: the choice stays while its run is there.
+    const auto again = std::find_if(m_reports.begin(), m_reports.end(), [&](const auto &report) { return report && chosen && report->recipe == chosen->recipe; });
+    m_recipe->setCurrentIndex(again == m_reports.end() ? 0 : static_cast<int>(again - m_reports.begin()));
+    ask();
+}
+
+std::shared_ptr<const EvaluationReport> ExportDialog::chosenReport() const
+{
+    const int index = m_recipe->currentIndex();
+    return index > 0 ? m_reports[static_cast<std::size_t>(index)] : nullptr;
 }
 
 const Exporter &ExportDialog::exporter() const
@@ -196,7 +217,8 @@ const Exporter &ExportDialog::exporter() const
 
 const QuantizationRecipe &ExportDialog::recipe() const
 {
-    return *m_recipes[static_cast<std::size_t>(std::max(0, m_recipe->currentIndex()))];
+    const auto report = chosenReport();
+    return report ? *report->recipe : m_session.recipe();
 }
 
 QString ExportDialog::destination() const
@@ -235,6 +257,7 @@ void ExportDialog::ask()
 {
     if (m_exporting)
         return;
+    m_ready = false;
     m_export->setEnabled(false);
     m_verdict->setText(tr("Checking..."));
     m_askTimer.start();
@@ -263,7 +286,8 @@ void ExportDialog::addProblem(const QString &severity, const QString &place, con
 
 void ExportDialog::showForecast(const ExportForecast &forecast)
 {
-    if (m_exporting || m_pages->currentIndex() != 0)
+    // The answer to a question that is out of date already says nothing about what is asked now.
+    if (m_exporting || m_pages->currentIndex() != 0 || m_askTimer.isActive())
         return;
     m_problems->clear();
     int errors = 0;
@@ -285,8 +309,11 @@ void ExportDialog::showForecast(const ExportForecast &forecast)
         m_problems->resizeColumnToContents(column);
     m_problems->setVisible(m_problems->topLevelItemCount() > 0);
     const QString size = forecast.bytes > 0 ? tr("About %1 will be written, %2 are free.").arg(bytesText(static_cast<double>(forecast.bytes)), bytesText(static_cast<double>(free))) : QString();
-    m_verdict->setText(errors > 0 ? pluralText(errors, tr("%1 problem to solve before this can be exported."), tr("%1 problems to solve before this can be exported.")) : tr("Ready. %1").arg(size));
-    m_export->setEnabled(errors == 0 && !m_session.isRunning());
+    m_ready = errors == 0;
+    m_readyWords = tr("Ready. %1").arg(size);
+    if (!m_ready)
+        m_verdict->setText(pluralText(errors, tr("%1 problem to solve before this can be exported."), tr("%1 problems to solve before this can be exported.")));
+    showProgress();
 }
 
 void ExportDialog::start()
@@ -316,6 +343,10 @@ void ExportDialog::showProgress()
     m_bar->setVisible(job != nullptr);
     m_cancel->setVisible(job != nullptr);
     m_export->setVisible(choosing && !job);
+    const bool waits = m_ready && !job && m_session.isRunning();
+    m_export->setEnabled(m_ready && !waits);
+    if (m_ready)
+        m_verdict->setText(waits ? tr("Ready, but something else is running: the export can begin when that is done.") : m_readyWords);
     m_openFolder->setVisible(!choosing);
     m_status->setVisible(!m_status->text().isEmpty() || job);
     if (!job)
@@ -356,10 +387,15 @@ void ExportDialog::showDone(const ExportResult &result)
 void ExportDialog::showFailure(const QString &message)
 {
     const bool whileWriting = std::exchange(m_exporting, false);
-    m_verdict->setText(message);
-    m_export->setEnabled(false);
     m_status->setText(whileWriting ? tr("The export failed: %1").arg(message) : QString());
     showProgress();
+    if (whileWriting) {
+        ask();  // whoever made room may try again
+        return;
+    }
+    m_ready = false;
+    m_export->setEnabled(false);
+    m_verdict->setText(message);
 }
 
 }  // namespace lqer

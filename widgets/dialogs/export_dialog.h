@@ -52,6 +52,7 @@ private:
     void showDone(const ExportResult &result);
     void showFailure(const QString &message);
     const Exporter &exporter() const;
+    std::shared_ptr<const EvaluationReport> chosenReport() const;  // null: the present recipe
     const QuantizationRecipe &recipe() const;
     ExportRequest request() const;
     // What keeps the destination from being used; "" if nothing does.
@@ -80,9 +81,11 @@ private:
     QPushButton *m_openFolder;
     QTimer m_askTimer;
     bool m_nameIsOurs = true;   // nobody typed a name yet
+    bool m_ready = false;       // nothing found that speaks against it
+    QString m_readyWords;
     bool m_exporting = false;   // this dialog started the job that runs
     QString m_written;
-    std::vector<std::shared_ptr<const QuantizationRecipe>> m_recipes;
+    std::vector<std::shared_ptr<const EvaluationReport>> m_reports;  // of the list's entries; null: the present recipe
 };
 
 }  // namespace lqer

@@ -321,7 +321,7 @@ void InspectorPanel::showRealised()
     if (realised && realised->error.outputKnown)
         m_realisedError->setText(percentText(realised->error.relativeCorrectedOutputError()));
     else
-        m_realisedError->setText(row && row->plan.quantize && row->ready ? QStringLiteral("...") : QStringLiteral("\u2013"));
+        m_realisedError->setText(!realised && row && row->plan.quantize && row->ready ? QStringLiteral("...") : QStringLiteral("\u2013"));
 }
 
 }  // namespace lqer

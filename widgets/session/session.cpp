@@ -5,6 +5,7 @@
 #include <QFileInfo>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
@@ -96,9 +97,11 @@ Session::Session(std::shared_ptr<Engine> engine, QString workFolder, QObject *pa
     m_draftTimer.setInterval(draftMilliseconds);
     connect(&m_draftTimer, &QTimer::timeout, this, &Session::saveDraft);
     connect(&m_jobs, &JobBridge::finished, this, [this](const std::shared_ptr<Job> &job) {
+        const QString tag = QString::fromStdString(job->tag());
+        if (tag == runTag && std::exchange(m_running, nullptr))
+            emit runningPerplexityChanged();  // what was found so far is nobody's once the run stopped
         if (job->state() != JobState::Failed)
             return;
-        const QString tag = QString::fromStdString(job->tag());
         const QString text = QString::fromStdString(job->error());
         if (tag == openTag) {
             emit openFailed(text);
@@ -161,9 +164,18 @@ void Session::open(const QString &folder)
 
 void Session::install(const Opened &found)
 {
+    // A project that was open here already held itself back; once it is closed it can be had to write, with what closing saved.
+    const bool again = m_project && m_project->folder() == found.project->folder() && !m_project->isReadOnly();
     close();
     m_model = found.model;
     m_project = found.project;
+    if (again) {
+        try {
+            m_project = m_engine->openProject(m_project->folder());
+        } catch (const Error &error) {
+            emit message(safeText(error.what()));
+        }
+    }
     const QString checkpoint = QString::fromStdString(m_model->checkpoint().folder());
     m_runSettings = defaultRunSettings(checkpoint);
     m_savedRecipe = m_recipe = startingRecipe(*m_model);
@@ -598,6 +610,9 @@ void Session::exportModel(const QuantizationRecipe &recipe, const ExportRequest 
                      return [this, result] {
                          refreshTable();
                          emit exportDone(result);
+                         emit message(tr("Exported to %1").arg(QString::fromStdString(result->path)));
+                         realise();
+                         refill();
                      };
                  });
 }
@@ -654,7 +669,7 @@ void Session::realise()
         emit realisedChanged();
         return;
     }
-    if (m_realised && m_realised->layer == current->site.name && m_realised->plan == current->plan)
+    if (isRealised(*current))
         return;
     auto engine = m_engine;
     auto model = m_model;
@@ -670,7 +685,8 @@ void Session::realise()
                      std::shared_ptr<const SiteStats> stats;
                      if (!calibration.empty())
                          stats = project->siteStats(calibration, site.activationSite);
-                     auto found = std::make_shared<RealisedError>(RealisedError{site.name, plan, layerError(site.name, weight, quantized, correction.get(), stats.get(), context)});
+                     auto found = std::make_shared<RealisedError>(RealisedError{site.name, plan, QString::fromStdString(calibration),
+                                                                                layerError(site.name, weight, quantized, correction.get(), stats.get(), context)});
                      return [this, found] {
                          m_realised = *found;
                          emit realisedChanged();
@@ -681,7 +697,12 @@ void Session::realise()
 std::optional<RealisedError> Session::realised() const
 {
     const LayerRow *current = currentRow();
-    return current && m_realised && m_realised->layer == current->site.name && m_realised->plan == current->plan ? m_realised : std::nullopt;
+    return current && isRealised(*current) ? m_realised : std::nullopt;
+}
+
+bool Session::isRealised(const LayerRow &row) const
+{
+    return m_realised && m_realised->layer == row.site.name && m_realised->plan == row.plan && m_realised->calibration == m_calibration;
 }
 
 std::shared_ptr<const DecompositionRecord> Session::overlay(const std::string &layer, const FormatSpec &format, ScalingKind scaling)

@@ -31,6 +31,7 @@ struct RunSettings {
 struct RealisedError {
     std::string layer;
     LayerPlan plan;
+    QString calibration;  // key of the statistics it was measured with
     LayerError error;
 };
 
@@ -152,6 +153,7 @@ private:
     void refreshReports();
     void refill();            // decompose what the recipe needs and the project lacks, current layer first
     void realise();           // measure the current layer with quantized factors
+    bool isRealised(const LayerRow &row) const;
     void saveDraft();
     WindowOptions windowOptions(int windows) const;
     DecomposeOptions decomposeOptions() const;
