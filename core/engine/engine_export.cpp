@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <filesystem>
+#include <span>
 
 #include <fmt/format.h>
 
-#include "core/base/error.h"
 #include "core/engine/engine_state.h"
 #include "core/io/atomic_folder.h"
 #include "core/quant/quantizer.h"
@@ -15,7 +15,8 @@ namespace {
 // A checkpoint under a recipe with a project's statistics and factors.
 class ProjectExport final : public ExportSource {
 public:
-    ProjectExport(const Engine &engine, const LoadedModel &model, Project &project, const QuantizationRecipe &recipe, std::string calibration)
+    ProjectExport(const Engine &engine, const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                  std::string calibration)
         : m_engine(engine), m_model(model), m_project(project), m_recipe(recipe), m_calibration(std::move(calibration)),
           m_plan(lqer::planFor(model, recipe))
     {
@@ -37,15 +38,17 @@ public:
         if (parts.original || parts.quantized || parts.encoded) {
             layer.original = model().readWeight(site);
             if (plan.quantize) {
-                if (parts.quantized)
+                // W_q of an existing quantization is float32 as it is read: its codes are their own bits.
+                const bool given = m_model.base() != nullptr;
+                if (parts.quantized || (parts.encoded && given))
                     layer.quantized = quantizedWeight(m_model, site, plan.formats.weight, layer.original, context);
-                if (parts.encoded && m_model.base())
-                    throw Error(ErrorCode::Unsupported, m_model.base()->path(), "",
-                                "already is the quantized checkpoint: only targets that write W_q in floating point, or the adapter, can be "
-                                "made for it");
-                if (parts.encoded)
-                    layer.encoded = makeQuantizer(plan.formats.weight)->encode({layer.original.data(), static_cast<std::size_t>(layer.original.size())},
-                                                      {layer.original.rows(), layer.original.cols()});
+                if (parts.encoded) {
+                    const Matrix &weight = given ? layer.quantized : layer.original;
+                    const std::span<const float> values(weight.data(), static_cast<std::size_t>(weight.size()));
+                    layer.encoded = makeQuantizer(plan.formats.weight)->encode(values, {weight.rows(), weight.cols()});
+                }
+                if (!parts.quantized)
+                    layer.quantized.resize(0, 0);
             } else if (parts.quantized) {
                 layer.quantized = layer.original;
             }
@@ -85,7 +88,8 @@ public:
     {
         auto reports = m_engine.reports(m_project);
         std::erase_if(reports, [&](const auto &report) {
-            return m_model.base() ? !report->base || report->base->fingerprint != m_model.base()->fingerprint() : report->base.has_value();
+            return m_model.base() ? !report->base || report->base->fingerprint != m_model.base()->fingerprint()
+                                  : report->base.has_value();
         });
         return reports;
     }
@@ -107,28 +111,31 @@ private:
 
 }  // namespace
 
-std::unique_ptr<const ExportSource> Engine::exportSource(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
-                                                         const std::string &calibration) const
+std::unique_ptr<const ExportSource> Engine::exportSource(const LoadedModel &model, Project &project,
+                                                         const QuantizationRecipe &recipe, const std::string &calibration) const
 {
     requireSameCheckpoint(project, model);
     return std::make_unique<const ProjectExport>(*this, model, project, recipe, chooseCalibration(project, model, calibration));
 }
 
-ExportForecast Engine::forecastExport(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe, const ExportRequest &request,
-                                      const std::string &calibration) const
+ExportForecast Engine::forecastExport(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                                      const ExportRequest &request, const std::string &calibration) const
 {
     return lqer::forecastExport(*exportSource(model, project, recipe, calibration), request);
 }
 
-std::shared_ptr<const ExportResult> Engine::exportModel(const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
-                                                        const ExportRequest &request, const TaskContext &context, const std::string &calibration) const
+std::shared_ptr<const ExportResult> Engine::exportModel(const LoadedModel &model, Project &project,
+                                                        const QuantizationRecipe &recipe, const ExportRequest &request,
+                                                        const TaskContext &context, const std::string &calibration) const
 {
     requireSameCheckpoint(project, model);
     const std::string statistics = chooseCalibration(project, model, calibration);
     requireUsable(check(recipe, model, &project, statistics), recipe.name);
     const ProjectExport source(*this, model, project, recipe, statistics);
     const Exporter &exporter = findExporter(request.target);
-    const std::vector<std::string> untouchable{project.folder()};
+    std::vector<std::string> untouchable{project.folder()};
+    if (model.base())
+        untouchable.push_back(model.base()->path());
     requireExportable(exporter, source, request, untouchable);
     DecomposeOptions options;
     options.calibration = statistics;

@@ -43,7 +43,8 @@ Tensor biasTensor(const ExportSource &source, const LinearSite &site, DType dtyp
 TensorGroup denseLayer(const ExportSource &source, const LinearSite &site, DenseWeights weights, DType dtype, bool exact)
 {
     TensorGroup group;
-    group.tensors.push_back({.name = weightName(site), .dtype = dtype, .shape = site.storedTransposed ? Shape{site.in, site.out} : Shape{site.out, site.in}});
+    const Shape shape = site.storedTransposed ? Shape{site.in, site.out} : Shape{site.out, site.in};
+    group.tensors.push_back({.name = weightName(site), .dtype = dtype, .shape = shape});
     if (site.hasBias)
         group.tensors.push_back({.name = biasName(site), .dtype = dtype, .shape = {site.out}});
     group.make = [&source, &site, weights, dtype, exact](const TaskContext &context) {
@@ -63,7 +64,8 @@ std::vector<TensorGroup> denseCheckpoint(const ExportSource &source, DenseWeight
 {
     std::vector<TensorGroup> groups;
     for (const CheckpointEntry &entry : checkpointEntries(source.model()))
-        groups.push_back(entry.site ? denseLayer(source, *entry.site, weights, dtype, exact) : originalTensor(source, entry, dtype));
+        groups.push_back(entry.site ? denseLayer(source, *entry.site, weights, dtype, exact)
+                                    : originalTensor(source, entry, dtype));
     return groups;
 }
 
@@ -82,8 +84,14 @@ DType exactType(const ExportSource &source)
             continue;
         }
         const LayerPlan &plan = source.planFor(*entry.site);
-        const auto held = [&](const FormatSpec &format, const std::string &name) { hold(plan.quantize ? exactType(format, stored(name)) : stored(name)); };
-        held(plan.formats.weight, entry.site->weightTensor);
+        const auto held = [&](const FormatSpec &format, const std::string &name) {
+            hold(plan.quantize ? exactType(format, stored(name)) : stored(name));
+        };
+        // A quantized layer without a format has the W_q of an existing quantization: the checkpoint's type says nothing of it.
+        if (plan.quantize && plan.formats.weight.isPassthrough())
+            hold(DType::F32);
+        else
+            held(plan.formats.weight, entry.site->weightTensor);
         if (entry.site->hasBias)
             held(plan.formats.bias, entry.site->biasTensor);
     }

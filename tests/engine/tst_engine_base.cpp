@@ -3,6 +3,7 @@
 #include <QTemporaryDir>
 
 #include "core/base/error.h"
+#include "core/quant/quantizer.h"
 #include "tests/engine/sample_work.h"
 #include "tests/import/packed_folder.h"
 #include "tests/support/scratch.h"
@@ -147,6 +148,60 @@ private slots:
         QCOMPARE(result->decompositions.back()->layers.size(), std::size_t{13});
         QCOMPARE(result->reports.back()->layers.size(), std::size_t{13});
         QVERIFY(!result->reports.back()->footprint->layers.back().quantized);
+    }
+
+    // W_q of the base to the last bit, whatever type the original is stored in (bfloat16 here), in the targets that have room for it.
+    void exportsHoldTheBaseExactly_data()
+    {
+        QTest::addColumn<QString>("target");
+        QTest::addColumn<QString>("weights");
+        QTest::newRow("peft") << "peft" << "out/base";
+        QTest::newRow("merged, uncorrected") << "merged" << "out";
+        QTest::newRow("hdf5") << "hdf5" << "";
+    }
+    void exportsHoldTheBaseExactly()
+    {
+        QFETCH(QString, target);
+        QFETCH(QString, weights);
+        const auto expected = writePackedFolder(at("packed"), m_original->transformer(), gptqPacking(3, 32, false, false));
+        const auto model = m_engine->withBase(*m_original, at("packed"), m_context);
+        const auto project = m_engine->createProject(at("p.lqer"), *model);
+        const QuantizationRecipe recipe = sampleRecipe(ScalingKind::Identity, target == "merged" ? 0 : 8);
+        ExportRequest request{target.toStdString(), {}, at("out"), false};
+        if (target == "merged")
+            request.options["dtype"] = std::string("f32");
+        m_engine->exportModel(*model, *project, recipe, request, m_context);
+
+        const auto source = m_engine->exportSource(*model, *project, recipe);
+        const auto written = weights.isEmpty() ? nullptr : std::make_unique<Checkpoint>(at(qPrintable(weights)));
+        for (const LinearSite &site : m_original->transformer().linearSites()) {
+            Matrix found(site.out, site.in);
+            const std::span<float> values(found.data(), static_cast<std::size_t>(found.size()));
+            if (written) {
+                written->read(site.name + ".weight").copyTo(values);
+            } else {
+                const QuantizedWeight encoded = source->layer(site, {.encoded = true}, m_context).encoded.value();
+                makeQuantizer(encoded.format)->decode(encoded, values);
+            }
+            QVERIFY2(found == expected.at(site.name), site.name.c_str());
+        }
+    }
+
+    // It may be an export of this program, which --overwrite would replace.
+    void exportsLeaveTheBaseAlone()
+    {
+        writePackedFolder(at("packed"), m_original->transformer(), awqPacking(32));
+        std::ofstream(at("packed/lqer-export.json")) << "{}";
+        const auto model = m_engine->withBase(*m_original, at("packed"), m_context);
+        const auto project = m_engine->createProject(at("p.lqer"), *model);
+        const QuantizationRecipe recipe = sampleRecipe(ScalingKind::Identity, 8);
+        for (const char *path : {"packed", "packed/out"}) {
+            ErrorCode code{};
+            const std::string message =
+                errorOf([&] { m_engine->exportModel(*model, *project, recipe, {"merged", {}, at(path), true}, m_context); }, &code);
+            QVERIFY2(code == ErrorCode::Conflict && message.find("must stay as it is") != std::string::npos, message.c_str());
+        }
+        QVERIFY(std::filesystem::exists(at("packed/lqer-export.json")) && !std::filesystem::exists(at("packed/out")));
     }
 
     void aQuantizationOfAnotherModelIsRefused()
