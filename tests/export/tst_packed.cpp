@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // compressed-tensors and GPTQ, unpacked again by a reader of its own.
+#include <QRegularExpression>
 #include <QTemporaryDir>
 #include <QtTest>
 
@@ -119,6 +120,39 @@ private slots:
         const SampleExport sample(folder, place.path().toStdString(), perBlock("int4-g32", second.toStdString(), sitesOf(folder)));
         const QString written = QString::fromStdString(sample.write(target.toStdString(), "packed", {{"dtype", std::string("f32")}}));
         compare(sample, written, 0);
+    }
+
+    // vLLM asks for the rules of a module by the name that it has there: q, k and v, and gate and up, are one.
+    void rulesNameTheModulesOfTheEngine_data()
+    {
+        QTest::addColumn<QString>("engine");
+        QTest::addColumn<bool>("fuses");
+        QTest::newRow("vllm") << "vllm" << true;
+        QTest::newRow("transformers") << "transformers" << false;
+    }
+    void rulesNameTheModulesOfTheEngine()
+    {
+        QFETCH(QString, engine);
+        QFETCH(bool, fuses);
+        QTemporaryDir place(scratchTemplate());
+        const std::string folder = sampleModelFolder("random", place.path().toStdString());
+        const SampleExport sample(folder, place.path().toStdString(), perBlock("int4-g32", "int4-g32:n_bits=8", sitesOf(folder)));
+        const QString written = QString::fromStdString(sample.write("gptq", "packed", {{"engine", engine.toStdString()}}));
+        const QJsonObject rules = readJson(written + "/base/quantize_config.json")["dynamic"].toObject();
+        // The first rule whose expression matches from the beginning: null for none, false for "not quantized".
+        const auto ruleOf = [&](const QString &module) -> QJsonValue {
+            for (auto rule = rules.begin(); rule != rules.end(); ++rule)
+                if (QRegularExpression(QRegularExpression::anchoredPattern(rule.key().mid(2))).match(module).hasMatch())
+                    return rule.key().startsWith("-:") ? QJsonValue(false) : rule.value();
+            return {};
+        };
+        for (const char *part : {"self_attn.qkv_proj", "mlp.gate_up_proj"}) {
+            QVERIFY(ruleOf(QString("model.layers.0.%1").arg(part)).isNull());  // what most layers have
+            QCOMPARE(ruleOf(QString("model.layers.1.%1").arg(part)).toObject()["bits"].toInt(), fuses ? 4 : 0);
+            QCOMPARE(ruleOf(QString("model.layers.2.%1").arg(part)).isBool(), fuses);
+        }
+        QCOMPARE(ruleOf("model.layers.1.self_attn.q_proj").toObject()["bits"].toInt(), 4);
+        QVERIFY(ruleOf("model.layers.2.mlp.up_proj").isBool());
     }
 
     void tokenwiseIntegersAreStatedAsInputs()

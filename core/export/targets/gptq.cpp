@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights packed as GPTQ checkpoints are, with A and B as a LoRA adapter. exports.md C3; layout: GPTQModel and AutoGPTQ, qlinear pack().
-//   qweight int32 (in * bits / 32, out): element i of a column at bit (i mod 32 / bits) * bits of word i * bits / 32; qzeros int32
-//   (groups, out * bits / 32), packed along the outputs, version 1 stores the zero point less one; scales float16 (groups, out);
-//   g_idx int32 (in): the group of each input.
+// Weights packed as GPTQ checkpoints are, with A and B as a LoRA adapter. exports.md C3; layout: GPTQModel and AutoGPTQ, qlinear
+// pack().
+//   qweight int32 (in * bits / 32, out): element i of a column at bit (i mod (32 / bits)) * bits of word i * bits / 32;
+//   qzeros int32 (groups, out * bits / 32), packed along the outputs, version 1 stores the zero point less one;
+//   scales float16 (groups, out); g_idx int32 (in): the group of each input.
 #include <algorithm>
 #include <cstring>
 #include <iterator>
@@ -31,7 +32,8 @@ std::optional<IntegerScheme> gptqScheme(const LayerPlan &plan, std::string *reas
     if (!scheme || (scheme->scaleType == DType::F16 && (scheme->bits == 2 || scheme->bits == 4 || scheme->bits == 8)))
         return scheme;
     if (reason)
-        *reason = scheme->scaleType != DType::F16 ? "has scales in bfloat16, GPTQ stores float16" : fmt::format("has {} bits, GPTQ packs 2, 4 or 8 without gaps", scheme->bits);
+        *reason = scheme->scaleType != DType::F16 ? "has scales in bfloat16, GPTQ stores float16"
+                                                  : fmt::format("has {} bits, GPTQ packs 2, 4 or 8 without gaps", scheme->bits);
     return std::nullopt;
 }
 
@@ -69,7 +71,8 @@ std::vector<Tensor> packed(const IntegerScheme &scheme, const LinearSite &site, 
             const std::uint32_t zero = zeros[o * groups + g];
             if (zeroLessOne && zero == 0)
                 throw Error(ErrorCode::Unsupported, "", fmt::format("tensor '{}'", weightName(site)),
-                            fmt::format("zero point 0 of row {}, group {} cannot be stored in GPTQ's version 1 (checkpoint_format=gptq_v2 can)", o, g));
+                            fmt::format("zero point 0 of row {}, group {} cannot be stored in GPTQ's version 1 "
+                                        "(checkpoint_format=gptq_v2 can)", o, g));
             qzeros[g * (out / inWord) + o / inWord] |= (zero - (zeroLessOne ? 1 : 0)) << (o % inWord * bits);
             scales[g * out + o] = halfAt(weight.scales, o * groups + g);
         }
@@ -113,23 +116,50 @@ IntegerScheme commonScheme(const ExportSource &source)
     return std::ranges::max_element(counts, {}, &std::pair<IntegerScheme, int>::second)->first;
 }
 
+// vLLM makes one module of q, k and v of a block, and one of gate and up, and asks for rules by that module's name. Empty for
+// other layers.
+std::string fusedName(const LinearSite &site)
+{
+    const std::string parent = site.name.substr(0, site.name.rfind('.') + 1);
+    switch (site.role) {
+    case LinearRole::Query:
+    case LinearRole::Key:
+    case LinearRole::Value: return parent + "qkv_proj";
+    case LinearRole::Gate:
+    case LinearRole::Up: return parent + "gate_up_proj";
+    default: return {};
+    }
+}
+
+std::string modulePattern(const std::string &module)
+{
+    std::string pattern = "^";
+    for (const char c : module)
+        pattern += c == '.' ? "\\." : std::string(1, c);
+    return pattern + "$";
+}
+
 Json quantizationConfig(const ExportSource &source, const ExportOptions &options)
 {
     const IntegerScheme common = commonScheme(source);
     Json dynamic = Json::object();
     for (const LinearSite &site : source.model().linearSites()) {
-        std::string pattern = "^";
-        for (const char c : site.name)
-            pattern += c == '.' ? "\\." : std::string(1, c);
-        pattern += "$";
         const LayerPlan &plan = source.planFor(site);
-        if (!plan.quantize)
-            dynamic.set("-:" + pattern, Json::object());
-        else if (const IntegerScheme scheme = gptqScheme(plan).value(); scheme != common)
-            dynamic.set("+:" + pattern, Json::object().set("bits", scheme.bits).set("group_size", scheme.group).set("sym", !scheme.affine));
+        const auto state = [&](const std::string &module) {
+            if (!plan.quantize)
+                dynamic.set("-:" + modulePattern(module), Json::object());
+            else if (const IntegerScheme scheme = gptqScheme(plan).value(); scheme != common)
+                dynamic.set("+:" + modulePattern(module),
+                            Json::object().set("bits", scheme.bits).set("group_size", scheme.group).set("sym", !scheme.affine));
+        };
+        state(site.name);
+        // Its parts have one format there: fusedLayerProblems().
+        if (const std::string fused = fusedName(site); !fused.empty() && isForVllm(options))
+            state(fused);
     }
-    Json config = Json::object().set("quant_method", "gptq").set("bits", common.bits).set("group_size", common.group).set("desc_act", false)
-                      .set("sym", !common.affine).set("checkpoint_format", optionText(options, "checkpoint_format")).set("lm_head", false)
+    Json config = Json::object().set("quant_method", "gptq").set("bits", common.bits).set("group_size", common.group)
+                      .set("desc_act", false).set("sym", !common.affine)
+                      .set("checkpoint_format", optionText(options, "checkpoint_format")).set("lm_head", false)
                       .set("pack_dtype", "int32");
     if (!dynamic.asObject().empty())
         config.set("dynamic", std::move(dynamic));
@@ -146,16 +176,19 @@ std::vector<ExportProblem> check(const ExportSource &source, const ExportOptions
         std::string reason;
         const auto scheme = gptqScheme(plan, &reason);
         if (!scheme) {
-            problems.push_back(exportError(layerPlace(site), fmt::format("{} {}: GPTQ has no exact type for it; int4-g128, int4-g128-affine, int8-channel and their kind have one",
+            problems.push_back(exportError(layerPlace(site), fmt::format("{} {}: GPTQ has no exact type for it; int4-g128, "
+                                                                         "int4-g128-affine, int8-channel and their kind have one",
                                                                          shortName(plan.formats.weight), reason)));
             continue;
         }
         if (const std::string problem = packingProblem(*scheme, site); !problem.empty())
             problems.push_back(exportError(layerPlace(site), problem));
         if (site.in % 32 != 0 || site.out % 32 != 0)
-            problems.push_back(exportError(layerPlace(site), fmt::format("is {} x {}: GPTQ packs multiples of 32 in both directions", site.out, site.in)));
+            problems.push_back(exportError(layerPlace(site), fmt::format("is {} x {}: GPTQ packs multiples of 32 in both "
+                                                                         "directions", site.out, site.in)));
         if (isForVllm(options) && scheme->affine)
-            problems.push_back(exportWarning(layerPlace(site), "has zero points: vLLM's fast GPTQ kernel takes symmetric formats only"));
+            problems.push_back(exportWarning(layerPlace(site),
+                                             "has zero points: vLLM's fast GPTQ kernel takes symmetric formats only"));
     }
     std::ranges::move(modelProblems(source), std::back_inserter(problems));
     std::ranges::move(packedProblems(source, options, restType(source, options)), std::back_inserter(problems));
@@ -169,8 +202,9 @@ std::uint64_t bytes(const ExportSource &source, const ExportOptions &options)
 
 CardNotes card(const ExportSource &source, const ExportOptions &options)
 {
-    return packedCard(source, options, fmt::format("packed weights (GPTQ, checkpoint format {})", optionText(options, "checkpoint_format")),
-                      restType(source, options));
+    const std::string &format = optionText(options, "checkpoint_format");
+    const std::string packing = fmt::format("packed weights (GPTQ, checkpoint format {})", format);
+    return packedCard(source, options, packing, restType(source, options));
 }
 
 void write(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context)
@@ -192,11 +226,12 @@ Exporter gptqExporter()
     ExporterInfo info;
     info.name = "gptq";
     info.title = "Packed weights (GPTQ) and PEFT adapter";
-    info.meaning = "W_q in 2, 4 or 8 bits a weight as GPTQ checkpoints pack it, and A and B as a LoRA adapter. Loads in GPTQModel, transformers with peft, vLLM and "
-                   "SGLang; it saves memory.";
+    info.meaning = "W_q in 2, 4 or 8 bits a weight as GPTQ checkpoints pack it, and A and B as a LoRA adapter. Loads in "
+                   "GPTQModel, transformers with peft, vLLM and SGLang; it saves memory.";
     info.options = packedOptions();
     info.options.insert(info.options.begin(),
-                        choiceParameter("checkpoint_format", {"gptq", "gptq_v2"}, "gptq stores each zero point less one, as most engines expect it; gptq_v2 as it is."));
+                        choiceParameter("checkpoint_format", {"gptq", "gptq_v2"},
+                                        "gptq stores each zero point less one, as most engines expect it; gptq_v2 as it is."));
     return {std::move(info), check, bytes, card, write, verify};
 }
 
