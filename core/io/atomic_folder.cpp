@@ -72,7 +72,8 @@ void syncFolder(const fs::path &folder, const std::string &path)
     if (descriptor >= 0)
         ::close(descriptor);
     if (!synced)
-        throw Error(ErrorCode::Io, path, {}, fmt::format("folder {} could not be synchronised ({})", folder.string(), errnoText(code)));
+        throw Error(ErrorCode::Io, path, {},
+                    fmt::format("folder {} could not be synchronised ({})", folder.string(), errnoText(code)));
 }
 
 }  // namespace
@@ -112,7 +113,8 @@ AtomicFolder::AtomicFolder(const std::string &path, Existing existing) : m_path(
             m_folder = folder;
         else if (errno != EEXIST || attempt == 10)
             throw Error(errno == ENOSPC || errno == EDQUOT ? ErrorCode::DiskFull : ErrorCode::Io, path, {},
-                        fmt::format("cannot be written: nothing can be created in folder {} ({})", parent.string(), errnoText(errno)));
+                        fmt::format("cannot be written: nothing can be created in folder {} ({})", parent.string(),
+                                    errnoText(errno)));
     }
     m_target = target.string();
 }
@@ -127,6 +129,9 @@ AtomicFolder::~AtomicFolder()
 void AtomicFolder::rename(const std::string &from)
 {
     const auto fail = [&](ErrorCode code, const std::string &message) -> void { throw Error(code, m_path, {}, message); };
+    constexpr const char *noExchange =
+        "this file system cannot exchange it for the new one in one step: remove it, or choose another name";
+    constexpr const char *takenMeanwhile = "is there already: somebody else made it meanwhile";
     const fs::path parent = fs::path(m_target).parent_path();
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, m_target.c_str(), RENAME_NOREPLACE) == 0) {
         syncFolder(parent, m_path);
@@ -135,8 +140,11 @@ void AtomicFolder::rename(const std::string &from)
     if (errno == EINVAL || errno == ENOSYS) {
         // This file system renames in one way only. That way refuses folders with something in them, but replaces files.
         std::error_code error;
-        if (fs::exists(fs::symlink_status(m_target, error)))
-            fail(ErrorCode::Unsupported, "this file system cannot exchange it for the new one in one step: remove it, or choose another name");
+        const fs::file_status there = fs::symlink_status(m_target, error);
+        if (fs::exists(there) && m_existing == Existing::Refuse)
+            fail(ErrorCode::Conflict, takenMeanwhile);
+        if (fs::exists(there) && !(fs::is_regular_file(there) && fs::is_regular_file(from, error)))
+            fail(ErrorCode::Unsupported, noExchange);
         if (::rename(from.c_str(), m_target.c_str()) != 0)
             fail(ErrorCode::Io, fmt::format("renaming failed ({})", errnoText(errno)));
         syncFolder(parent, m_path);
@@ -145,11 +153,11 @@ void AtomicFolder::rename(const std::string &from)
     if (errno != EEXIST)
         fail(ErrorCode::Io, fmt::format("renaming failed ({})", errnoText(errno)));
     if (m_existing == Existing::Refuse)
-        fail(ErrorCode::Conflict, "is there already: somebody else made it meanwhile");
+        fail(ErrorCode::Conflict, takenMeanwhile);
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, m_target.c_str(), RENAME_EXCHANGE) != 0) {
         const bool unable = errno == EINVAL || errno == ENOSYS;
         fail(unable ? ErrorCode::Unsupported : ErrorCode::Io,
-             unable ? "this file system cannot exchange it for the new one in one step: remove it, or choose another name"
+             unable ? std::string(noExchange)
                     : fmt::format("exchanging it for the new one failed ({})", errnoText(errno)));
     }
     syncFolder(parent, m_path);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdarg>
+#include <cstdio>
 
 namespace lqer::test {
 
@@ -128,6 +129,11 @@ int close(int descriptor)
 int rename(const char *from, const char *to) noexcept
 {
     return static_cast<int>(strikes("rename") ? failed() : syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to));
+}
+
+int renameat2(int fromFolder, const char *from, int toFolder, const char *to, unsigned flags) noexcept
+{
+    return static_cast<int>(strikes("renameat2") ? failed() : syscall(SYS_renameat2, fromFolder, from, toFolder, to, flags));
 }
 
 int posix_fallocate(int descriptor, off_t offset, off_t length)

@@ -6,7 +6,7 @@
 #include <vector>
 
 // Makes file system calls of this process fail. The program that links failing_calls.cpp has its own open, write, pread,
-// fsync, close, rename, posix_fallocate, ftruncate and fchmod, which pass on to the kernel unless a FailingCalls is alive.
+// fsync, close, rename, renameat2, posix_fallocate, ftruncate and fchmod, which pass on to the kernel unless a FailingCalls is alive.
 // Source of the idea: SQLite's fault loop, fail the k-th call for k = 1, 2, ... until the run succeeds (reliability.md 1).
 namespace lqer::test {
 

@@ -2,11 +2,13 @@
 #include <QTemporaryDir>
 #include <QtTest>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
 #include "core/base/error.h"
 #include "core/io/atomic_folder.h"
+#include "tests/io/failing_calls.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
@@ -88,6 +90,33 @@ private slots:
         folder.commitFile("page.html");
         QCOMPARE(text(at("page.html")), std::string("new"));
         QCOMPARE(entries(), QStringList{"page.html"});
+    }
+
+    // Network file systems know neither the exchange nor the refusal to replace.
+    void whereOnlyPlainRenamesWorkFilesAreReplaced()
+    {
+        put(at("page.html"), "old");
+        AtomicFolder file(at("page.html"), AtomicFolder::Existing::Replace);
+        put(file.folder() + "/page.html", "new");
+        fs::create_directory(at("out"));
+        put(at("out/old"), "old");
+        AtomicFolder folder(at("out"), AtomicFolder::Existing::Replace);
+        put(folder.folder() + "/new", "new");
+        AtomicFolder late(at("late"), AtomicFolder::Existing::Refuse);
+        put(late.folder() + "/late", "new");
+        put(at("late"), "theirs");
+        ErrorCode ofFolder{}, ofLate{};
+        {
+            const test::FailingCalls failing(1, EINVAL, test::FailingCalls::Times::Always, {"renameat2"});
+            file.commitFile("page.html");
+            test::errorOf([&] { folder.commit(); }, &ofFolder);
+            test::errorOf([&] { late.commitFile("late"); }, &ofLate);
+            QVERIFY(failing.hasStruck());
+        }
+        QCOMPARE(text(at("page.html")), std::string("new"));
+        QVERIFY(ofFolder == ErrorCode::Unsupported && ofLate == ErrorCode::Conflict);
+        QCOMPARE(text(at("out/old")), std::string("old"));
+        QCOMPARE(text(at("late")), std::string("theirs"));
     }
 
     void badNamesAreRefused_data()
