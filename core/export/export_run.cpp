@@ -51,7 +51,9 @@ std::vector<ExportProblem> sortedProblems(const Exporter &exporter, const Export
     for (std::size_t i = 0; i < problems.size(); ++i)
         if (others[i] > 0)
             problems[i].place += fmt::format(" and {} other{}", others[i], others[i] > 1 ? "s" : "");
-    std::ranges::stable_partition(problems, [](const ExportProblem &problem) { return problem.severity == ExportProblem::Severity::Error; });
+    std::ranges::stable_partition(problems, [](const ExportProblem &problem) {
+        return problem.severity == ExportProblem::Severity::Error;
+    });
     return problems;
 }
 
@@ -73,7 +75,8 @@ void requireUntouched(const std::string &path, const std::vector<std::string> &u
     }
 }
 
-// What may be replaced, if that is asked for: an earlier export, by its manifest, and for targets that are one file any regular file.
+// What may be replaced, if that is asked for: an earlier export, by its manifest, and for targets that are one file any regular
+// file.
 void requireReplaceable(const Exporter &exporter, const ExportRequest &request)
 {
     std::error_code ignored;
@@ -105,11 +108,12 @@ void requireRoom(const std::string &path, std::uint64_t bytes)
     const std::uint64_t free = freeDiskSpace(parent.string());
     if (bytes > free)
         throw Error(ErrorCode::DiskFull, path, {},
-                    fmt::format("needs {} ({} bytes), {} ({} bytes) are free in {}", formatBytes(static_cast<double>(bytes)), bytes,
-                                formatBytes(static_cast<double>(free)), free, parent.string()));
+                    fmt::format("needs {} ({} bytes), {} ({} bytes) are free in {}", formatBytes(static_cast<double>(bytes)),
+                                bytes, formatBytes(static_cast<double>(free)), free, parent.string()));
 }
 
-Json manifest(const Exporter &exporter, const ExportSource &source, const ExportOptions &options, const std::vector<ExportedFile> &files)
+Json manifest(const Exporter &exporter, const ExportSource &source, const ExportOptions &options,
+              const std::vector<ExportedFile> &files)
 {
     Json chosen = Json::object();
     for (const auto &[name, value] : options)
@@ -128,7 +132,8 @@ std::string hashOfFile(const InputFile &file, const TaskContext &context)
     std::vector<std::byte> buffer(4 << 20);
     for (std::uint64_t done = 0; done < file.size();) {
         context.checkStop();
-        const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), file.size() - done)));
+        const auto rest = std::min<std::uint64_t>(buffer.size(), file.size() - done);
+        const auto piece = std::span(buffer).first(static_cast<std::size_t>(rest));
         file.read(done, piece);
         hasher.add(piece);
         done += piece.size();
@@ -137,7 +142,8 @@ std::string hashOfFile(const InputFile &file, const TaskContext &context)
 }
 
 // What of `files` is other on disk, and what is there besides; by relative name.
-std::vector<std::string> differences(const std::string &folder, const std::vector<ExportedFile> &files, const TaskContext &context)
+std::vector<std::string> differences(const std::string &folder, const std::vector<ExportedFile> &files,
+                                     const TaskContext &context)
 {
     std::vector<std::string> found;
     std::set<std::string> known;
@@ -148,20 +154,26 @@ std::vector<std::string> differences(const std::string &folder, const std::vecto
         try {
             const InputFile file((fs::path(folder) / expected.name).string());
             if (file.size() != expected.bytes)
-                found.push_back(fmt::format("{}: has {} bytes, {} were written", escaped(expected.name), file.size(), expected.bytes));
+                found.push_back(fmt::format("{}: has {} bytes, {} were written", escaped(expected.name), file.size(),
+                                            expected.bytes));
             else if (hashOfFile(file, context) != expected.hash)
-                found.push_back(fmt::format("{}: does not read back as it was written (checksum differs)", escaped(expected.name)));
+                found.push_back(fmt::format("{}: does not read back as it was written (checksum differs)",
+                                            escaped(expected.name)));
         } catch (const Error &error) {
             found.push_back(fmt::format("{}: {}", escaped(expected.name), error.what()));
         }
         context.advance();
     }
-    std::error_code error;
-    for (const fs::directory_entry &entry : fs::recursive_directory_iterator(folder, error)) {
-        const std::string name = fs::path(entry.path()).lexically_relative(folder).string();
-        if (!entry.is_directory() && !known.contains(name) && name != manifestName)
+    // A link is looked at, not followed: it belongs to no export, wherever it points.
+    std::error_code error, ignored;
+    fs::recursive_directory_iterator entry(folder, error);
+    for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+        const std::string name = entry->path().lexically_relative(folder).string();
+        if (!fs::is_directory(entry->symlink_status(ignored)) && !known.contains(name) && name != manifestName)
             found.push_back(fmt::format("{}: does not belong to the export", escaped(name)));
     }
+    if (error)
+        found.push_back(fmt::format("{}: cannot be listed ({})", escaped(folder), error.message()));
     return found;
 }
 
@@ -202,13 +214,16 @@ ExportResult runExport(const Exporter &exporter, const ExportSource &source, con
     ExportFolder folder(room.folder());
     exporter.write(source, options, folder, context);
     source.checkpoint().checkUnchanged();
-    if (exporter.card)
-        folder.writeText(cardName, modelCard(exporter, source, options, result.warnings, fs::path(resolvedPath(request.path)).filename().string()));
+    if (exporter.card) {
+        const std::string name = fs::path(resolvedPath(request.path)).filename().string();
+        folder.writeText(cardName, modelCard(exporter, source, options, result.warnings, name));
+    }
 
     if (const auto problems = differences(room.folder(), folder.files(), context); !problems.empty())
         throw Error(ErrorCode::Io, request.path, {}, fmt::format("was not written: {}", problems.front()));
     exporter.verify(source, options, room.folder());
     context.checkStop();
+    requireReplaceable(exporter, request);  // hours may have passed: what stands there now is what would be removed
     if (exporter.info.singleFile.empty()) {
         folder.writeJson(manifestName, manifest(exporter, source, options, folder.files()));
         room.commit();
@@ -228,14 +243,16 @@ std::vector<std::string> verifyExport(const std::string &folder, const TaskConte
     const Json json = readJsonFile(path);
     const JsonReader reader(json, path);
     if (const std::int64_t version = reader["version"].integer(1, INT64_MAX); version != manifestVersion)
-        throw Error(ErrorCode::Unsupported, path, {}, fmt::format("is of version {}, this program knows {}", version, manifestVersion));
+        throw Error(ErrorCode::Unsupported, path, {},
+                    fmt::format("is of version {}, this program knows {}", version, manifestVersion));
     std::vector<ExportedFile> files;
     const JsonReader list = reader["files"];
     for (std::size_t i = 0; i < list.size(); ++i) {
         const JsonReader entry = list.at(i);
         const std::string &name = entry["name"].string();
         const fs::path relative(name);
-        if (!relative.is_relative() || !relative.has_filename() || relative.lexically_normal() != relative || *relative.begin() == "..")
+        if (!relative.is_relative() || !relative.has_filename() || relative.lexically_normal() != relative
+            || *relative.begin() == "..")
             entry["name"].fail("is not a path inside the export");
         files.push_back({name, static_cast<std::uint64_t>(entry["bytes"].integer(0, INT64_MAX)), entry["xxh3_128"].string()});
     }

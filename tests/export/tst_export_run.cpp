@@ -260,6 +260,25 @@ private slots:
         QCOMPARE(entries().filter("partial"), QStringList());
     }
 
+    // It took hours, and meanwhile somebody put a folder of their own in the old export's place.
+    void whatReplacedTheOldExportMeanwhileStays()
+    {
+        static std::string place;
+        place = at("out");
+        Exporter slow = findExporter("merged");
+        slow.write = [](const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context) {
+            findExporter("merged").write(source, options, folder, context);
+            fs::remove_all(place);
+            fs::create_directory(place);
+            std::ofstream(place + "/thesis.txt") << "years";
+        };
+        m_sample->write("merged", "out");
+        const auto result = runWith(slow, true);
+        QVERIFY2(result.first == ErrorCode::Conflict && result.second.find("is no export") != std::string::npos, result.second.c_str());
+        QVERIFY(fs::exists(at("out/thesis.txt")));
+        QCOMPARE(entries().filter("partial"), QStringList());
+    }
+
     void manifestFindsWhatChangedLater()
     {
         m_sample->write("merged", "out");
@@ -268,6 +287,21 @@ private slots:
         std::ofstream(at("out/stray.txt")) << "x";
         fs::remove(at("out/README.md"));
         QCOMPARE(verifyExport(at("out"), {}).size(), std::size_t(3));
+    }
+
+    void manifestFindsLinks_data()
+    {
+        QTest::addColumn<QString>("target");
+        QTest::newRow("to nothing") << "nowhere";
+        QTest::newRow("to itself") << "link";
+        QTest::newRow("to a folder") << "..";
+    }
+    void manifestFindsLinks()
+    {
+        QFETCH(QString, target);
+        m_sample->write("merged", "out");
+        fs::create_symlink(target.toStdString(), at("out/link"));
+        QCOMPARE(verifyExport(at("out"), {}), std::vector<std::string>{"link: does not belong to the export"});
     }
 
     void leftoversOfDeadProcessesAreSwept()
