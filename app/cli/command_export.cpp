@@ -48,9 +48,10 @@ int listTargets(Session &session)
         text += fmt::format("{}{}: {}\n  {}\n", text.empty() ? "" : "\n", info.name, info.title, info.meaning);
         Json options = Json::array();
         for (const ExportOption &option : info.options) {
-            text += fmt::format("    {}  {} (default: {})\n        {}\n", optionFlag(option.name), valuesText(option), valueText(option.fallback), option.meaning);
-            options.append(Json::object().set("name", option.name).set("values", valuesText(option)).set("default", valueText(option.fallback))
-                               .set("meaning", option.meaning));
+            text += fmt::format("    {}  {} (default: {})\n        {}\n", optionFlag(option.name), valuesText(option),
+                                valueText(option.fallback), option.meaning);
+            options.append(Json::object().set("name", option.name).set("values", valuesText(option))
+                               .set("default", valueText(option.fallback)).set("meaning", option.meaning));
         }
         targets.append(Json::object().set("name", info.name).set("title", info.title).set("meaning", info.meaning)
                            .set("file", info.singleFile).set("options", std::move(options)));
@@ -60,8 +61,8 @@ int listTargets(Session &session)
     return exitOk;
 }
 
-// A recipe of the project: by number of the report that measured it, by name, else from a file or a preset. Without a choice, that of the
-// newest report with one.
+// A recipe of the project: by number of the report that measured it, by name, else from a file or a preset. Without a choice,
+// that of the newest report with one.
 struct ChosenRecipe {
     QuantizationRecipe recipe;
     std::optional<ReportedBase> base;  // of the report, if W_q came from an existing quantization
@@ -80,9 +81,11 @@ ChosenRecipe chosenRecipe(Session &session, const Project &project, const Loaded
     const auto [end, error] = std::from_chars(choice.data(), choice.data() + choice.size(), number);
     if (error == std::errc() && end == choice.data() + choice.size()) {
         if (number < 1 || number > reports.size())
-            throw Error(ErrorCode::Argument, project.folder(), "", fmt::format("has reports 1 to {}, not {}", reports.size(), number));
+            throw Error(ErrorCode::Argument, project.folder(), "",
+                        fmt::format("has reports 1 to {}, not {}", reports.size(), number));
         if (!reports[number - 1]->recipe)
-            throw Error(ErrorCode::Argument, project.folder(), "", fmt::format("report {} is of the original model: it has no recipe", number));
+            throw Error(ErrorCode::Argument, project.folder(), "",
+                        fmt::format("report {} is of the original model: it has no recipe", number));
         return {*reports[number - 1]->recipe, reports[number - 1]->base};
     }
     if (const auto stored = project.recipe(choice))
@@ -117,7 +120,8 @@ int exportProject(Session &session, ExportCommand command)
     for (const auto &[name, text] : command.options) {
         const bool known = std::ranges::find(exporter.info.options, name, &ExportOption::name) != exporter.info.options.end();
         if (!known)
-            throw Error(ErrorCode::Argument, fmt::format("target {} has no option {} (`lqer export --list` shows them)", exporter.info.name, optionFlag(name)));
+            throw Error(ErrorCode::Argument, fmt::format("target {} has no option {} (`lqer export --list` shows them)",
+                                                         exporter.info.name, optionFlag(name)));
         command.request.options[name] = parseFormatValue(text);
     }
     withDefaults(exporter, command.request.options);
@@ -131,9 +135,11 @@ int exportProject(Session &session, ExportCommand command)
     if (!command.base.empty() || reported)
         model = engine.withBase(*model, command.base.empty() ? reported->path : command.base, session.context());
     if (reported && command.base.empty() && model->base()->fingerprint() != reported->fingerprint)
-        throw Error(ErrorCode::Conflict, reported->path, "", "has changed since the report was made: say which quantization with --base");
+        throw Error(ErrorCode::Conflict, reported->path, "",
+                    "has changed since the report was made: say which quantization with --base");
     // Errors among them end exportModel() with the first.
-    for (const ExportProblem &problem : engine.forecastExport(*model, *project, recipe, command.request, command.calibration).problems)
+    const ExportForecast forecast = engine.forecastExport(*model, *project, recipe, command.request, command.calibration);
+    for (const ExportProblem &problem : forecast.problems)
         if (problem.severity == ExportProblem::Severity::Warning)
             session.console().note(fmt::format("Note: {}: {}", problem.place, problem.message));
     const auto result = engine.exportModel(*model, *project, recipe, command.request, session.context(), command.calibration);
@@ -144,14 +150,16 @@ int exportProject(Session &session, ExportCommand command)
         table.addRow({escaped(file.name), formatBytes(static_cast<double>(file.bytes))});
         files.append(Json::object().set("name", file.name).set("bytes", file.bytes).set("xxh3_128", file.hash));
     }
-    session.console().print(table.toString() + fmt::format("\n{}: {} as {}, {} in {} files, {}\n", escaped(result->path), escaped(recipe.name), exporter.info.name,
-                                                           formatBytes(static_cast<double>(result->bytes)), result->files.size(), formatSeconds(result->seconds)));
+    session.console().print(table.toString()
+                            + fmt::format("\n{}: {} as {}, {} in {} files, {}\n", escaped(result->path), escaped(recipe.name),
+                                          exporter.info.name, formatBytes(static_cast<double>(result->bytes)),
+                                          result->files.size(), formatSeconds(result->seconds)));
     Json warnings = Json::array();
     for (const ExportProblem &warning : result->warnings)
         warnings.append(Json::object().set("place", warning.place).set("message", warning.message));
-    session.console().result("export", Json::object().set("target", exporter.info.name).set("path", result->path).set("recipe", recipe.name)
-                                           .set("bytes", result->bytes).set("files", std::move(files)).set("warnings", std::move(warnings))
-                                           .set("seconds", result->seconds));
+    session.console().result("export", Json::object().set("target", exporter.info.name).set("path", result->path)
+                                           .set("recipe", recipe.name).set("bytes", result->bytes).set("files", std::move(files))
+                                           .set("warnings", std::move(warnings)).set("seconds", result->seconds));
     return exitOk;
 }
 
@@ -160,21 +168,31 @@ int exportProject(Session &session, ExportCommand command)
 void addExportCommand(CLI::App &app, Invocation &invocation)
 {
     CLI::App *command = app.add_subcommand("export", "Write the quantized, corrected model for other programs");
-    command->footer("The project says which checkpoint and holds the corrections; layers that are not decomposed yet are decomposed first. The export is written\n"
-                    "beside DIR, read back, and named at the end: whatever happens, DIR is the whole new export or what it was before.\n\n"
+    command->footer("The project says which checkpoint and holds the corrections; layers that are not decomposed yet are "
+                    "decomposed first. The export is written\n"
+                    "beside DIR, read back, and named at the end: whatever happens, DIR is the whole new export or what it was "
+                    "before.\n\n"
                     "Examples:\n  lqer export --list\n  lqer export demo.lqer --to merged --out demo-merged --dtype bf16\n"
                     "  lqer export demo.lqer --to peft --out demo-peft --recipe 5\n  lqer export --verify demo-peft");
     const auto options = std::make_shared<ExportCommand>();
-    CLI::Option *project = command->add_option("project", options->project, "The project's folder (NAME.lqer)")->type_name("PROJECT");
+    CLI::Option *project =
+        command->add_option("project", options->project, "The project's folder (NAME.lqer)")->type_name("PROJECT");
     CLI::Option *target = command->add_option("--to", options->request.target, "Target; --list shows them")->type_name("TARGET");
     CLI::Option *out = command->add_option("--out,-o", options->request.path, "Folder (or file) to be made")->type_name("DIR");
-    command->add_option("--recipe,-r", options->recipe, "Number of a report, name of a recipe in the project, recipe file or preset (default: the newest report's)")
+    command->add_option("--recipe,-r", options->recipe,
+                        "Number of a report, name of a recipe in the project, recipe file or preset (default: the newest "
+                        "report's)")
         ->type_name("RECIPE");
-    command->add_option("--base", options->base, "The existing quantization that W_q comes from (default: the report's, if it had one)")->type_name("QUANTIZED");
-    command->add_option("--calibration", options->calibration, "Key of the statistics to use (default: the latest)")->type_name("KEY");
-    command->add_flag("--overwrite", options->request.overwrite, "Replace an earlier export at DIR (nothing else is ever replaced)");
+    command->add_option("--base", options->base,
+                        "The existing quantization that W_q comes from (default: the report's, if it had one)")
+        ->type_name("QUANTIZED");
+    command->add_option("--calibration", options->calibration, "Key of the statistics to use (default: the latest)")
+        ->type_name("KEY");
+    command->add_flag("--overwrite", options->request.overwrite,
+                      "Replace an earlier export at DIR, or the file where a target is one file (nothing else is ever replaced)");
     CLI::Option *list = command->add_flag("--list", options->list, "The targets with their options");
-    CLI::Option *verify = command->add_option("--verify", options->verify, "Compare every file of an export with its manifest")->type_name("DIR");
+    CLI::Option *verify =
+        command->add_option("--verify", options->verify, "Compare every file of an export with its manifest")->type_name("DIR");
     // Every option of every target once, with the choices it has in any of them; its help says which targets take it.
     std::vector<std::string> added;
     for (const Exporter &exporter : exporters()) {
@@ -193,7 +211,8 @@ void addExportCommand(CLI::App &app, Invocation &invocation)
                 });
             }
             command->add_option_function<std::string>(
-                       optionFlag(option.name), [options, name = option.name](const std::string &text) { options->options[name] = text; },
+                       optionFlag(option.name),
+                       [options, name = option.name](const std::string &text) { options->options[name] = text; },
                        fmt::format("{} ({})", option.meaning, fmt::join(targets, ", ")))
                 ->type_name(choices.empty() ? "VALUE" : fmt::format("{}", fmt::join(choices, "|")))
                 ->group("Options of targets");
