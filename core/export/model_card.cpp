@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/export/model_card.h"
 
-#include <algorithm>
 #include <map>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "core/base/text.h"
 #include "core/eval/footprint.h"
 #include "core/eval/format.h"
+#include "core/export/layer_counts.h"
 
 namespace lqer {
 
@@ -22,15 +21,13 @@ std::string replaced(std::string text, std::string_view what, const std::string 
     return text;
 }
 
-// "mxint4 (28 layers)", most frequent first.
-std::string counted(const std::map<std::string, int> &counts)
+// A name in a command of a shell, and within the double quotes of a Python string.
+std::string quotedFor(const std::string &language, const std::string &name)
 {
-    std::vector<std::pair<std::string, int>> ordered(counts.begin(), counts.end());
-    std::ranges::stable_sort(ordered, [](const auto &x, const auto &y) { return x.second > y.second; });
-    std::vector<std::string> texts;
-    for (const auto &[name, count] : ordered)
-        texts.push_back(fmt::format("{} ({} {})", name, count, count == 1 ? "layer" : "layers"));
-    return fmt::format("{}", fmt::join(texts, ", "));
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.+";
+    if (language == "python")
+        return replaced(replaced(name, "\\", "\\\\"), "\"", "\\\"");
+    return name.find_first_not_of(plain) == std::string::npos ? name : fmt::format("'{}'", replaced(name, "'", "'\\''"));
 }
 
 std::string recipeRows(const ExportSource &source)
@@ -46,14 +43,15 @@ std::string recipeRows(const ExportSource &source)
             ++ranks[fmt::format("{}", plan.rank)];
         }
     }
-    std::string rows = fmt::format("| recipe | {} |\n| weights | {} |\n", escaped(source.recipe().name), counted(weights));
+    std::string rows = fmt::format("| recipe | {} |\n| weights | {} |\n", escaped(source.recipe().name), layerCounts(weights));
     rows += ranks.empty() ? std::string("| correction | none |\n")
-                          : fmt::format("| correction, scaling | {} |\n| correction, rank | {} |\n", counted(scalings), counted(ranks));
+                          : fmt::format("| correction, scaling | {} |\n| correction, rank | {} |\n", layerCounts(scalings),
+                                        layerCounts(ranks));
     if (!activations.empty())
-        rows += fmt::format("| activations while measuring | {} |\n", counted(activations));
+        rows += fmt::format("| activations while measuring | {} |\n", layerCounts(activations));
     const Footprint size = footprint(source.model(), source.plan());
-    rows += fmt::format("| bits per weight of the quantized layers | {} with A and B, {} without |\n", formatBits(size.stored.withCorrection),
-                        formatBits(size.stored.weights));
+    rows += fmt::format("| bits per weight of the quantized layers | {} with A and B, {} without |\n",
+                        formatBits(size.stored.withCorrection), formatBits(size.stored.weights));
     return rows;
 }
 
@@ -63,13 +61,14 @@ std::string measuredText(const ExportSource &source)
     if (!report)
         return "Nothing was measured with this recipe before the export.\n";
     const PerplexityReport &perplexity = *report->perplexity;
-    std::string text = fmt::format("Perplexity {} on {}: {} windows of {} tokens, {} scored, convention {}", formatWithError(perplexity.headline(), perplexity.standardError),
-                                   escaped(perplexity.source), perplexity.windows, perplexity.windowOptions.length, perplexity.tokens,
+    std::string text = fmt::format("Perplexity {} on {}: {} windows of {} tokens, {} scored, convention {}",
+                                   formatWithError(perplexity.headline(), perplexity.standardError), escaped(perplexity.source),
+                                   perplexity.windows, perplexity.windowOptions.length, perplexity.tokens,
                                    toString(perplexity.windowOptions.convention));
     if (report->original)
         text += fmt::format("; the original model has {} there", formatPerplexity(report->original->headline()));
-    return text + fmt::format(". Measured {} by LQER Studio's evaluator, in float32, with the recipe's formats for weights, activations, A and B.\n",
-                              escaped(report->created));
+    return text + fmt::format(". Measured {} by LQER Studio's evaluator, in float32, with the recipe's formats for weights, "
+                              "activations, A and B.\n", escaped(report->created));
 }
 
 }  // namespace
@@ -78,10 +77,11 @@ std::string modelCard(const Exporter &exporter, const ExportSource &source, cons
                       std::span<const ExportProblem> warnings, const std::string &folder)
 {
     const CardNotes notes = exporter.card(source, options);
-    std::string card = fmt::format("# {}, quantized with LQER Studio\n\n{}\n\n", escaped(source.modelName()), exporter.info.meaning);
+    std::string card =
+        fmt::format("# {}, quantized with LQER Studio\n\n{}\n\n", escaped(source.modelName()), exporter.info.meaning);
     card += "| | |\n|---|---|\n";
-    card += fmt::format("| base model | {} ({}), fingerprint {} |\n", escaped(source.modelName()), source.model().config().architecture,
-                        source.fingerprint());
+    card += fmt::format("| base model | {} ({}), fingerprint {} |\n", escaped(source.modelName()),
+                        source.model().config().architecture, source.fingerprint());
     card += recipeRows(source);
     card += "\n## Measured\n\n" + measuredText(source);
     card += "\n## Contents\n\n";
@@ -91,7 +91,8 @@ std::string modelCard(const Exporter &exporter, const ExportSource &source, cons
     if (!notes.launch.empty())
         card += "\n## Loading it\n";
     for (const LaunchNote &launch : notes.launch)
-        card += fmt::format("\n{}:\n\n```{}\n{}\n```\n", launch.engine, launch.language, replaced(launch.commands, "{}", folder));
+        card += fmt::format("\n{}:\n\n```{}\n{}\n```\n", launch.engine, launch.language,
+                            replaced(launch.commands, "{}", quotedFor(launch.language, folder)));
     if (!notes.remarks.empty() || !warnings.empty())
         card += "\n## To know\n\n";
     for (const std::string &remark : notes.remarks)

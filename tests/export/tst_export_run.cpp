@@ -158,6 +158,17 @@ private slots:
         QVERIFY(!card.contains("{}"));
     }
 
+    // Commands to be copied from the card go to this export, and run nothing else, whatever its name is.
+    void commandsOfTheCardQuoteTheName()
+    {
+        const std::string path = m_sample->write("peft", "o'ut \"$(id)");
+        QFile file(QString::fromStdString(path) + "/README.md");
+        QVERIFY(file.open(QIODevice::ReadOnly));
+        const QString card = QString::fromUtf8(file.readAll());
+        QVERIFY2(card.contains(R"(from_pretrained("o'ut \"$(id)/base")"), qPrintable(card));
+        QVERIFY2(card.contains(R"(vllm serve 'o'\''ut "$(id)'/base)"), qPrintable(card));
+    }
+
     void whatIsThereIsNotReplacedUnasked()
     {
         m_sample->write("merged", "out");

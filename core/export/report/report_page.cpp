@@ -9,6 +9,7 @@
 
 #include "core/base/text.h"
 #include "core/eval/format.h"
+#include "core/export/layer_counts.h"
 #include "core/export/report/report_charts.h"
 #include "core/export/report/report_style.h"
 #include "core/export/report/report_view.h"
@@ -58,19 +59,6 @@ double originalBits(const Footprint &footprint)
     for (const LayerFootprint &layer : footprint.layers)
         bits += 8.0 * static_cast<double>(layer.originalBytes);
     return footprint.linearWeights > 0 ? bits / static_cast<double>(footprint.linearWeights) : 0;
-}
-
-// "mxint4 (28 layers)", most frequent first; without the count if there is one kind only.
-std::string counted(const std::map<std::string, int> &counts)
-{
-    std::vector<std::pair<std::string, int>> ordered(counts.begin(), counts.end());
-    std::ranges::stable_sort(ordered, [](const auto &x, const auto &y) { return x.second > y.second; });
-    if (ordered.size() == 1)
-        return ordered.front().first;
-    std::vector<std::string> texts;
-    for (const auto &[name, count] : ordered)
-        texts.push_back(fmt::format("{} ({} {})", name, count, count == 1 ? "layer" : "layers"));
-    return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 // What the recipe decides, counted over the layers.
@@ -136,9 +124,9 @@ private:
 
     std::string verdict() const
     {
-        std::string text = fmt::format("Weights in {}", markup(counted(m_decided.weights), 400));
+        std::string text = fmt::format("Weights in {}", markup(layerCounts(m_decided.weights), 400));
         if (m_view.corrects)
-            text += fmt::format(", corrected with rank {} under the scaling {}", markup(rankText()), markup(counted(m_decided.scalings)));
+            text += fmt::format(", corrected with rank {} under the scaling {}", markup(rankText()), markup(layerCounts(m_decided.scalings)));
         const PerplexityReport *measured = m_view.perplexity();
         if (!measured)
             return text + ". Its perplexity has not been measured in this project.";
@@ -435,9 +423,9 @@ private:
     {
         m_html += "<h2>Recipe</h2>\n<dl class=\"facts\">\n";
         fact("name", m_view.source.recipe().name);
-        fact("weights", counted(m_decided.weights));
-        fact("activations", counted(m_decided.activations));
-        fact("correction", m_view.corrects ? fmt::format("rank {}, scaling {}, A and B in {}", rankText(), counted(m_decided.scalings), counted(m_decided.factors)) : "none");
+        fact("weights", layerCounts(m_decided.weights));
+        fact("activations", layerCounts(m_decided.activations));
+        fact("correction", m_view.corrects ? fmt::format("rank {}, scaling {}, A and B in {}", rankText(), layerCounts(m_decided.scalings), layerCounts(m_decided.factors)) : "none");
         m_html += fmt::format("</dl>\n<p>As a recipe file (<code>lqer run MODEL --recipe FILE</code>):</p>\n<pre>{}</pre>\n", preformatted(m_view.source.recipe().toJson().dump(2)));
     }
 
