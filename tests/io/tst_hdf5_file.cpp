@@ -136,16 +136,29 @@ private slots:
         QCOMPARE(file.written(), 18U);
     }
 
-    // Every write fails once: a full disk is an Error, nothing stays, and the library goes on to work.
-    void fullDiskAtAnyWriteLeavesNothing()
+    // Every write, and every read of what was written, fails once: an Error, nothing stays, and the library goes on to work.
+    void faultAtAnyCallLeavesNothing_data()
     {
-        std::size_t faults = 0;
+        QTest::addColumn<QString>("call");
+        QTest::addColumn<int>("fault");
+        QTest::addColumn<int>("expected");
+        QTest::addColumn<int>("atLeast");
+        QTest::newRow("full disk") << "write" << ENOSPC << static_cast<int>(ErrorCode::DiskFull) << 10;
+        QTest::newRow("unreadable") << "pread" << EIO << static_cast<int>(ErrorCode::Io) << 1;
+    }
+    void faultAtAnyCallLeavesNothing()
+    {
+        QFETCH(QString, call);
+        QFETCH(int, fault);
+        QFETCH(int, expected);
+        QFETCH(int, atLeast);
+        int faults = 0;
         for (std::size_t k = 1;; ++k) {
             ErrorCode code{};
             std::string message;
             bool struck = false;
             {
-                const FailingCalls failing(k, ENOSPC, FailingCalls::Times::Always, {"write"});
+                const FailingCalls failing(k, fault, FailingCalls::Times::Always, {call.toStdString()});
                 message = test::errorOf([&] { writeSample(at("a.h5")); }, &code);
                 struck = failing.hasStruck();
             }
@@ -154,10 +167,10 @@ private slots:
                 break;
             }
             ++faults;
-            QVERIFY2(code == ErrorCode::DiskFull && message.find("a.h5") != std::string::npos, message.c_str());
+            QVERIFY2(static_cast<int>(code) == expected && message.find("a.h5") != std::string::npos, message.c_str());
             QCOMPARE(test::namesIn(m_folder->path().toStdString()), std::vector<std::string>());
         }
-        QVERIFY(faults >= 10);
+        QVERIFY(faults >= atLeast);
         QCOMPARE(listHdf5Arrays(InputFile(at("a.h5"))).size(), std::size_t(8));
     }
 
