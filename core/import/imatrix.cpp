@@ -69,8 +69,14 @@ Imatrix readGguf(const std::string &path)
     if (const GgufValue *datasets = file.find("imatrix.datasets"); datasets)
         for (const std::string &text : file.array<std::string>("imatrix.datasets"))
             imatrix.data += fmt::format("{}{}", imatrix.data.empty() ? "" : ", ", escaped(text));
-    imatrix.chunks = file.find("imatrix.chunk_count") ? file.integer("imatrix.chunk_count") : 0;
-    imatrix.chunkSize = file.find("imatrix.chunk_size") ? file.integer("imatrix.chunk_size") : 0;
+    const auto count = [&](const char *key) {
+        const std::int64_t value = file.find(key) ? file.integer(key) : 0;
+        if (value < 0)
+            throw Error(ErrorCode::Format, path, fmt::format("key '{}'", key), fmt::format("is {}, expected a count", value));
+        return value;
+    };
+    imatrix.chunks = count("imatrix.chunk_count");
+    imatrix.chunkSize = count("imatrix.chunk_size");
     return imatrix;
 }
 
@@ -102,7 +108,8 @@ public:
     }
     [[noreturn]] void fail(const std::string &message) const
     {
-        throw Error(ErrorCode::Format, m_file.path(), fmt::format("byte {}", m_place), message + ": no imatrix file of llama.cpp, or cut off");
+        throw Error(ErrorCode::Format, m_file.path(), fmt::format("byte {}", m_place),
+                    message + ": no imatrix file of llama.cpp, or cut off");
     }
 
 private:

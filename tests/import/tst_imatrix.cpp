@@ -56,12 +56,12 @@ private:
         return all;
     }
 
-    static std::string gguf(const std::vector<Entry> &entries, std::string_view type = "imatrix")
+    static std::string gguf(const std::vector<Entry> &entries, std::string_view type = "imatrix", std::int32_t chunks = 3)
     {
         const std::vector<std::string> keys = {
             ggufKey("general.type", 8, ggufText(type)),
             ggufArrayKey("imatrix.datasets", 8, 1, ggufText("wiki.train.raw")),
-            ggufKey("imatrix.chunk_count", 4, littleEndian32(3)),
+            ggufKey("imatrix.chunk_count", 5, littleEndian32(static_cast<std::uint32_t>(chunks))),
             ggufKey("imatrix.chunk_size", 4, littleEndian32(32)),
         };
         std::vector<std::string> tensors;
@@ -167,6 +167,7 @@ private slots:
         refused(gguf(faulty), {"blk.0.attn_q.weight", "channel 7"});
         refused(oldForm(faulty), {"blk.0.attn_q.weight", "channel 7"});
         refused(gguf(entries(), "model"), {"general.type", "model", "imatrix"});
+        refused(gguf(entries(), "imatrix", -3), {"imatrix.chunk_count", "-3"});  // a project with it could not be opened again
         const std::string whole = oldForm(entries());
         for (const std::size_t length : {std::size_t{2}, std::size_t{9}, std::size_t{40}, whole.size() / 2, whole.size() - 3})
             refused(whole.substr(0, length), {"byte"});
