@@ -2,6 +2,9 @@
 #include <QtTest>
 #include <QTemporaryDir>
 
+#include <cstring>
+#include <limits>
+
 #include "core/base/error.h"
 #include "core/import/quantized_checkpoint.h"
 #include "tests/import/packed_folder.h"
@@ -142,6 +145,11 @@ private slots:
                                                             << QStringList{"k_proj.weight_packed", "32x7", "32x64"};
         QTest::newRow("compressed-tensors: scales of another layer") << packed << replace("weight_scale", halfTensor(Matrix::Zero(16, 2)))
                                                                      << QStringList{"k_proj.weight_scale", "16x2", "32x2"};
+        Tensor stated(DType::I64, {2});
+        const std::int64_t extents[] = {std::numeric_limits<std::int64_t>::max(), 64};  // no double's whole part
+        std::memcpy(stated.bytes().data(), extents, sizeof extents);
+        QTest::newRow("compressed-tensors: another stated shape") << packed << replace("weight_shape", stated)
+                                                                  << QStringList{"k_proj.weight_shape", "9223372036854775808x64"};
         QTest::newRow("another method") << awq << state("quant_method", "bitsandbytes") << QStringList{"quant_method", "bitsandbytes", "gptq, awq, compressed-tensors"};
         QTest::newRow("a layer is missing") << awq << Change([](Json &, NamedTensors &tensors) {
             std::erase_if(tensors, [](const auto &named) { return named.first.starts_with("model.layers.0.mlp.up_proj."); });

@@ -103,7 +103,7 @@ private:
         require(layer.module, "weight_shape", {2}, {DType::I64, DType::I32});
         std::vector<double> stated(2);
         read(layer.module, "weight_shape").copyTo(std::span(stated));
-        if (static_cast<Index>(stated[0]) != layer.out || static_cast<Index>(stated[1]) != layer.in)
+        if (stated[0] != static_cast<double>(layer.out) || stated[1] != static_cast<double>(layer.in))
             throw Error(ErrorCode::Shape, path(), fmt::format("tensor '{}'", name),
                         fmt::format("says {:.0f}x{:.0f}, a layer of this model is {}x{}", stated[0], stated[1], layer.out, layer.in));
     }
