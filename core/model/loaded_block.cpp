@@ -92,11 +92,11 @@ LoadedBlock::LoadedBlock(const ModelConfig &config, const ModelWeights &weights,
     });
     m_linears.reserve(sites.size());
     for (std::size_t i = 0; i < sites.size(); ++i) {
-        m_bytes += static_cast<std::uint64_t>(sites[i].in) * static_cast<std::uint64_t>(sites[i].out)
-                   * (precision == Precision::BFloat16 ? sizeof(std::uint16_t) : sizeof(float));
         context.checkStop();
         m_linears.emplace_back(sites[i], std::move(values[i]), std::move(biases[i]), observed(sites[i]), hooks,
                                precision);
+        m_bytes += static_cast<std::uint64_t>(sites[i].in) * static_cast<std::uint64_t>(sites[i].out)
+                   * (m_linears.back().isNarrow() ? sizeof(std::uint16_t) : sizeof(float));
     }
 }
 

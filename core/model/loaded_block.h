@@ -28,6 +28,7 @@ public:
 
     LinearRole role() const { return m_role; }
     const ActivationSite *observedInput() const { return m_input; }
+    bool isNarrow() const { return m_narrow.has_value(); }
     // y (tokens, out) of x (tokens, in).
     Matrix apply(const ConstMatrixRef &x, const TaskContext &context) const;
 
@@ -64,7 +65,7 @@ public:
                 const ObservedSite &observed, Precision precision, const TaskContext &context);
 
     bool isObserved() const;
-    // Bytes of its linear layers, as they are multiplied.
+    // Bytes of its linear layers, as they are multiplied; what hooks put in their place counts as float32.
     std::uint64_t bytes() const { return m_bytes; }
     // hidden (tokens, hidden) of one window goes through the block in place; inputs of observed sites are appended to `inputs`.
     // rotary is null with learned positions.

@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "core/linalg/bf16_weight.h"
 #include "core/model/transformer.h"
 #include "tests/model/small_model.h"
 #include "tests/support/shared_data.h"
@@ -163,20 +164,26 @@ private slots:
     {
         QTest::addColumn<qulonglong>("budget");
         QTest::addColumn<qulonglong>("loads");
+        QTest::addColumn<bool>("narrow");
         // Two blocks of 4 * 24 * 24 (two of them 12 wide) + 3 * 24 * 40 floats, three groups.
         const qulonglong block = 4 * (2 * 24 * 24 + 2 * 12 * 24 + 3 * 24 * 40);
-        QTest::newRow("none stay") << qulonglong{0} << qulonglong{6};
-        QTest::newRow("almost one") << block - 1 << qulonglong{6};
-        QTest::newRow("one stays") << block << qulonglong{4};
-        QTest::newRow("all stay") << qulonglong{1} << qulonglong{2};
+        QTest::newRow("none stay") << qulonglong{0} << qulonglong{6} << false;
+        QTest::newRow("almost one") << block - 1 << qulonglong{6} << false;
+        QTest::newRow("one stays") << block << qulonglong{4} << false;
+        QTest::newRow("all stay") << qulonglong{1} << qulonglong{2} << false;
+        QTest::newRow("what is put in the layers' place is not narrow") << block / 2 << qulonglong{6} << true;
     }
     void blocksAreLoadedOncePerGroupUnlessTheyMayStay()
     {
         QFETCH(qulonglong, budget);
         QFETCH(qulonglong, loads);
+        QFETCH(bool, narrow);
+        if (narrow && !Bf16Weight::isSupported())
+            QSKIP("this processor does not multiply bfloat16");
         const Opened model(lqer::test::smallLlama());
         ReplacingHooks hooks;
         Transformer::ForwardOptions options;
+        options.precision = narrow ? Precision::BFloat16 : Precision::Float32;
         options.weightBudget = budget == 1 ? std::uint64_t{1} << 40 : budget;
         options.group = 2;
         model.transformer.logProbabilities(randomWindows(5, 6), hooks, options, {});
