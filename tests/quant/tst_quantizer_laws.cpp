@@ -98,6 +98,28 @@ private slots:
         }
     }
 
+    // Products in bfloat16 rely on it. Values up to 1e-8 may pass through as they are.
+    void resultsHaveNoMoreBitsThanIsSaid_data()
+    {
+        everyFormat();
+        for (const char *spec : {"block_fp:width=8", "block_fp:width=9", "mxint:width=8"})
+            QTest::newRow(spec) << QString(spec);
+    }
+    void resultsHaveNoMoreBitsThanIsSaid()
+    {
+        const auto quantizer = thisFormat();
+        const int bits = quantizer->significantBits();
+        QVERIFY(bits >= 1 && bits <= 24);
+        const std::uint32_t beyond = (1U << (24 - bits)) - 1;
+        for (const Shape &shape : shapes) {
+            if (!fits(quantizer->spec(), shape))
+                continue;
+            for (const float v : quantized(*quantizer, sampleWeights(countOf(shape)), shape))
+                if (std::fabs(v) > 1e-8F)
+                    QVERIFY2((std::bit_cast<std::uint32_t>(v) & beyond) == 0, qPrintable(QString::number(static_cast<double>(v), 'g', 9)));
+        }
+    }
+
     void twiceIsOnce_data() { everyFormat(); }
     void twiceIsOnce()
     {
