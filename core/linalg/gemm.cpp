@@ -68,7 +68,6 @@ void product(bool transposeA, bool transposeB, const ConstView &a, const ConstVi
     });
 }
 
-
 // The lower triangle of X^T X, of a block on the diagonal.
 void callSyrk(Index n, Index k, const float *x, Index ldx, float *g, Index ldg)
 {

@@ -19,7 +19,7 @@ public:
     virtual const std::string &path() const = 0;
     // For people: "GPTQ, 4 bits, groups of 128".
     virtual const std::string &description() const = 0;
-    // Changes whenever any W_q may: part of the key of everything that is computed with one.
+    // Of size, headers and samples over the whole file (fileFingerprint): part of the key of everything that is computed with one.
     virtual const std::string &fingerprint() const = 0;
     // False for a layer that is kept in floating point: then the original's weight is used.
     virtual bool quantizes(const LinearSite &site) const = 0;

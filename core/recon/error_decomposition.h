@@ -58,9 +58,9 @@ struct DecompositionOptions {
 // error = W - W_q as (out, in), the orientation of the weight. Throws Error(Numeric).
 //
 // Small layers, and ranks above a quarter of the order: the Gram matrix of the smaller side in double. Else block Krylov on x ->
-// E^T (M (E x)) and Rayleigh-Ritz, with products in float, so that sigma is what A and B really capture (0.9998 of the optimum or
-// better at order 4096); the rest of a full spectrum then comes from the Gram matrix, its products in float, its eigenvalues in
-// double: exact to about 1e-7 of the largest. Peak memory beside the error: decompositionBytes(). Never a second copy of the error.
+// E^T (M (E x)) and Rayleigh-Ritz, products in float, so that sigma is what A and B really capture (0.9998 of the optimum or
+// better at order 4096); the rest of a full spectrum comes from the Gram matrix, products in float, eigenvalues exact to 1e-7 of
+// the largest: a sigma below 3e-4 of the largest is noise. Peak memory beside the error: decompositionBytes(), no copy of it.
 ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling, const DecompositionOptions &options,
                              const TaskContext &context);
 // Bytes that decompose() takes at its worst moment for an error (out, in), beside the error and the statistics.
