@@ -84,8 +84,9 @@ struct Bf16Weight::State {
 
 bool Bf16Weight::isSupported()
 {
-    static const bool supported = (dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16
-                                   || dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_amx);
+    // A set of bits: later processors have these and more.
+    constexpr auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+    static const bool supported = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
     return supported;
 }
 
