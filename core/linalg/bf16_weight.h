@@ -8,9 +8,10 @@
 
 namespace lqer {
 
-// The weight (out, in) of a linear layer in bfloat16, laid out for the processor's bfloat16 products: half the bytes of float and
-// twice its speed. A product of two bfloat16 values is exact in float, and sums are float, so where weight and input have values of
-// at most 8 significant bits, as most formats of 8 bits and fewer have, nothing is lost against float products. Immutable.
+// The weight (out, in) of a linear layer in bfloat16, laid out for the processor's bfloat16 products: half the bytes of float
+// and twice its speed. A product of two bfloat16 values is exact in float, and sums are float, so where bfloat16 holds weight and
+// input, nothing is lost against float products but what lies below 2^-126. A value that it does not hold changes by up to 2^-9
+// of itself. Immutable.
 class Bf16Weight {
 public:
     // True where the processor multiplies bfloat16 (AVX512_BF16).

@@ -22,8 +22,11 @@ struct LinearFormats {
     friend bool operator==(const LinearFormats &, const LinearFormats &) = default;
 };
 
-// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread. Where the values of Wq and of
-// Qx have at most 8 significant bits and the processor multiplies bfloat16, Qx(x) Wq^T is computed in it: the products are exact.
+// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread. Where bfloat16 holds every
+// value of Wq (looked at), Qx leaves at most 8 significant bits (Quantizer::significantBits()) and the processor multiplies
+// bfloat16, Qx(x) Wq^T is computed in it: the products are exact. All but those of inputs that a format passes through as they
+// are, |x| <= 1e-8 in block_fp: each is rounded to bfloat16, by 2e-11 at most, so an output changes by no more than 2e-11 times
+// the sum of |Wq| over such inputs.
 class CorrectedLinear final : public LinearOperator {
 public:
     // quantizedWeight (out, in) is W_q already; bias empty without one; correction may be empty (rank 0), its factors are
