@@ -92,8 +92,8 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
             std::vector<std::uint64_t> bytes;
             for (const PendingLayer &layer : layers)
                 bytes.push_back(layerWorkBytes(*layer.site, layer.key.scaling, layer.options, m_state->pool.threads()));
-            const std::uint64_t free = m_state->freeMemory();
-            const bool sideBySide = groupWork(bytes, free - std::min(free, statisticsBytes(input->features, true))).sideBySide;
+            const std::uint64_t room = layersRoom(m_state->freeMemory(), input->features, m_state->pool.threads());
+            const bool sideBySide = groupWork(bytes, room).sideBySide;
             const std::shared_ptr<const SiteStats> stats = loadStatistics(project, result->calibration, *input);
             const auto work = [&](std::size_t i) {
                 PendingLayer &layer = layers[i];

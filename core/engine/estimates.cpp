@@ -52,6 +52,12 @@ std::uint64_t layerWorkBytes(const LinearSite &site, ScalingKind scaling, const 
                      2 * factors});         // rounded to float32 and written
 }
 
+std::uint64_t layersRoom(std::uint64_t free, std::int64_t features, std::size_t threads)
+{
+    // If the statistics hold R, output errors are measured with it, whatever the scaling.
+    return free - std::min(free, statisticsBytes(features, true) + threads * productBytes);
+}
+
 GroupWork groupWork(std::span<const std::uint64_t> layers, std::uint64_t room)
 {
     GroupWork work;
@@ -164,14 +170,14 @@ MemoryEstimate Engine::estimateDecomposition(const LoadedModel &model, const Qua
         }
         if (layers.empty())
             continue;
-        // If the statistics hold R, output errors are measured with it, whatever the scaling.
         const std::uint64_t statistics = statisticsBytes(group.input->features, true);
+        const GroupWork work = groupWork(layers, layersRoom(free, group.input->features, m_state->pool.threads()));
         MemoryEstimate estimate;
         estimate.where = names;
         // Reading R needs half of it again, but before any weight is there.
         estimate.parts = {{fmt::format("statistics of {} inputs", group.input->features), statistics},
                           {layers.size() == 1 ? "the layer and its decomposition" : "the layers and their decompositions",
-                           std::max(groupWork(layers, free - std::min(free, statistics)).bytes, statistics / 2)},
+                           std::max(work.bytes, statistics / 2)},
                           {"buffers of products", m_state->pool.threads() * productBytes}};
         estimate = sum(std::move(estimate), free);
         if (estimate.bytes > largest.bytes)

@@ -12,8 +12,10 @@ namespace lqer {
 // its input.
 std::uint64_t layerWorkBytes(const LinearSite &site, ScalingKind scaling, const DecompositionOptions &options, std::size_t threads);
 
-// Layers of one input are decomposed side by side if `room` (what its statistics leave) is enough for all of them, else one after
-// the other.
+// What the statistics of an input and the products' buffers leave of `free` bytes for the layers that read it.
+std::uint64_t layersRoom(std::uint64_t free, std::int64_t features, std::size_t threads);
+
+// Layers of one input are decomposed side by side if `room` is enough for all of them, else one after the other.
 struct GroupWork {
     bool sideBySide = false;
     std::uint64_t bytes = 0;  // of all of them, or of the largest

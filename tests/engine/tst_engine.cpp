@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <mutex>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/task/job_queue.h"
@@ -296,6 +298,33 @@ private slots:
     }
 
     // ---- memory
+
+    void moreMemoryNeverMakesADecompositionImpossible()
+    {
+        test::RandomLlama shape = test::sampleModel();
+        shape.layers = 1;
+        shape.hidden = 512;
+        shape.intermediate = 640;
+        shape.heads = shape.kvHeads = 8;
+        test::writeRandomLlama(at("wide"), shape);
+        const auto model = Engine(EngineOptions{.threads = 1}).load(at("wide"), {});
+        std::map<std::uint64_t, MemoryEstimate> byRoom;
+        for (std::uint64_t extra = 0; extra < 128 << 20; extra += 1 << 20) {
+            const Engine engine(EngineOptions{.threads = 1, .memoryLimit = residentMemory() + extra});
+            const MemoryEstimate estimate = engine.estimateDecomposition(*model, sampleRecipe(ScalingKind::Identity), {});
+            byRoom.emplace(estimate.limit, estimate);
+        }
+        QVERIFY(!byRoom.begin()->second.fits());
+        bool fits = false;
+        std::set<std::uint64_t> needed;
+        for (const auto &[room, estimate] : byRoom) {
+            QVERIFY2(!fits || estimate.fits(), qPrintable(QString("%1 bytes of %2").arg(estimate.bytes).arg(room)));
+            fits = estimate.fits();
+            if (fits)
+                needed.insert(estimate.bytes);
+        }
+        QVERIFY(needed.size() > 1);  // one after the other, then side by side
+    }
 
     void stagesThatDoNotFitAreRefusedWithNumbers()
     {
