@@ -3,6 +3,8 @@
 #include <QTemporaryDir>
 
 #include "core/base/error.h"
+#include "core/io/gguf.h"
+#include "core/quant/ggml_blocks.h"
 #include "core/quant/quantizer.h"
 #include "tests/engine/sample_work.h"
 #include "tests/import/packed_folder.h"
@@ -184,6 +186,24 @@ private slots:
                 makeQuantizer(encoded.format)->decode(encoded, values);
             }
             QVERIFY2(found == expected.at(site.name), site.name.c_str());
+        }
+    }
+
+    // Blocks of four bits for integers of three, not the float32 that W_q is read as.
+    void ggufPacksTheBaseAgain()
+    {
+        const auto expected = writePackedFolder(at("packed"), m_original->transformer(), gptqPacking(3, 32, false, false));
+        const auto model = m_engine->withBase(*m_original, at("packed"), m_context);
+        const auto project = m_engine->createProject(at("p.lqer"), *model);
+        m_engine->exportModel(*model, *project, sampleRecipe(ScalingKind::Identity, 8), {"gguf", {}, at("out"), false}, m_context);
+        const GgufFile written(at("out/base.gguf"));
+        for (int block = 0; block < 2; ++block) {
+            const GgufTensor *tensor = written.findTensor(fmt::format("blk.{}.ffn_down.weight", block));
+            QVERIFY(tensor);
+            QCOMPARE(std::string(toString(tensor->type)), std::string("Q4_0"));
+            Matrix found(tensor->shape[0], tensor->shape[1]);
+            decodeGgml(tensor->type, written.readBytes(*tensor), {found.data(), static_cast<std::size_t>(found.size())});
+            QVERIFY(found == expected.at(fmt::format("model.layers.{}.mlp.down_proj", block)));
         }
     }
 

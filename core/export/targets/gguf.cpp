@@ -96,8 +96,11 @@ GgmlChoice weightChoice(const LinearSite &site, const LayerPlan &plan, const Mat
 {
     const FormatSpec format = plan.quantize ? plan.formats.weight : FormatSpec();
     const bool passesTiny = format.name == "block_fp" && inexact != "refuse";
-    const GgmlChoice exact = passesTiny ? chooseExactButTiny(weight, exactCandidates(format), context)
-                                        : chooseExact(weight, exactCandidates(format), context);
+    // A quantized layer without a format has the W_q of an existing quantization: integers, as a rule.
+    const bool given = plan.quantize && format.isPassthrough();
+    const std::vector<GgmlType> candidates = exactCandidates(given ? FormatSpec::parse("integer") : format);
+    const GgmlChoice exact = passesTiny ? chooseExactButTiny(weight, candidates, context)
+                                        : chooseExact(weight, candidates, context);
     if (!isFloat(exact.type) || isFloatFormat(format) || inexact == "widen")
         return exact;
     const GgmlChoice nearest = chooseNearest(weight, GgmlType::Q8_0, context);
