@@ -82,6 +82,54 @@ private slots:
         QVERIFY(y == expected);
     }
 
+    // Whatever the processor multiplies with: formats of 8 significant bits, of 9, and a weight that bfloat16 does not hold.
+    void theVeryNumbersAreMultiplied_data()
+    {
+        QTest::addColumn<QString>("activation");
+        QTest::addColumn<float>("extra");
+        QTest::newRow("block_fp, 7 bits") << "block_fp:width=8,block_size=1x16" << 0.0F;
+        QTest::newRow("mxint, 7 bits") << "mxint:width=8,block_size=16" << 0.0F;
+        QTest::newRow("8 bits") << "block_fp:width=9,block_size=1x16" << 0.0F;
+        QTest::newRow("9 bits") << "block_fp:width=10,block_size=1x16" << 0.0F;
+        QTest::newRow("a weight that passed through") << "mxint:width=8,block_size=16" << 1.2345678e-9F;
+        QTest::newRow("a weight of 24 bits") << "mxint:width=8,block_size=16" << 2.0078123F;
+    }
+    void theVeryNumbersAreMultiplied()
+    {
+        QFETCH(QString, activation);
+        QFETCH(float, extra);
+        const Layer layer;
+        LinearFormats formats;
+        formats.activation = FormatSpec::parse(activation.toStdString());
+        Matrix weight = quantized(layer.weight, FormatSpec::parse("mxint:width=4,block_size=16"), {24, 48});
+        if (extra != 0)
+            weight(3, 17) = extra;
+        const CorrectedLinear linear(weight, {}, {}, formats);
+        QVERIFY(linear.quantizedWeight() == weight);
+        Matrix y(9, 24);
+        linear.apply(layer.x, y);
+        const MatrixF64 x = quantized(layer.x, formats.activation, {1, 9, 48}).cast<double>();
+        const MatrixF64 difference = y.cast<double>() - x * weight.cast<double>().transpose();
+        const MatrixF64 size = x.cwiseAbs() * weight.cast<double>().cwiseAbs().transpose();
+        // 48 roundings of sums in float; bfloat16 would change a product by 2^-9.
+        QVERIFY((difference.array().abs() <= 48 * 0x1p-24 * size.array()).all());
+    }
+
+    void inputsThatPassThroughChangeAnOutputByNoMoreThanIsSaid()
+    {
+        const Layer layer;
+        LinearFormats formats;
+        formats.activation = FormatSpec::parse("block_fp:width=8,block_size=1x16");
+        const Matrix weight = quantized(layer.weight, FormatSpec::parse("mxint:width=4,block_size=16"), {24, 48});
+        const Matrix tiny = layer.x.cwiseMax(-3.0F).cwiseMin(3.0F) * 3.3e-9F;
+        QVERIFY(quantized(tiny, formats.activation, {1, 9, 48}) == tiny);
+        Matrix y(9, 24);
+        CorrectedLinear(weight, {}, {}, formats).apply(tiny, y);
+        const MatrixF64 difference = y.cast<double>() - tiny.cast<double>() * weight.cast<double>().transpose();
+        const MatrixF64 sums = weight.cast<double>().cwiseAbs().rowwise().sum().transpose();
+        QVERIFY((difference.cwiseAbs().array() <= (2e-11 * sums).replicate(9, 1).array()).all());
+    }
+
     void aBlockOverTokensSeesTheWindowOrEachTokenAlone()
     {
         const Layer layer;
