@@ -145,6 +145,10 @@ private slots:
                                                             << QStringList{"k_proj.weight_packed", "32x7", "32x64"};
         QTest::newRow("compressed-tensors: scales of another layer") << packed << replace("weight_scale", halfTensor(Matrix::Zero(16, 2)))
                                                                      << QStringList{"k_proj.weight_scale", "16x2", "32x2"};
+        QTest::newRow("compressed-tensors: type of the only scale") << packed << replace("weight_scale", int32Tensor(Codes::Zero(1, 1)))
+                                                                    << QStringList{"k_proj.weight_scale", "I32", "F16"};
+        QTest::newRow("compressed-tensors: a scale without dimensions") << packed << replace("weight_scale", Tensor(DType::F16, {}))
+                                                                        << QStringList{"k_proj.weight_scale", "32x1"};
         Tensor stated(DType::I64, {2});
         const std::int64_t extents[] = {std::numeric_limits<std::int64_t>::max(), 64};  // no double's whole part
         std::memcpy(stated.bytes().data(), extents, sizeof extents);

@@ -29,8 +29,9 @@ public:
             const PackedLayer layer = layerOf(site);
             const Shape scales = shapeOf(layer.module, "weight_scale");
             require(layer.module, "weight_packed", {layer.out, wordsFor(layer.in, layer.bits)}, {DType::I32});
-            if (elementCount(scales) != 1)
-                require(layer.module, "weight_scale", {layer.out, layer.groups()}, {DType::F16, DType::BF16, DType::F32});
+            const bool isOne = scales == Shape{1} || scales == Shape{1, 1};
+            require(layer.module, "weight_scale", isOne ? scales : Shape{layer.out, layer.groups()},
+                    {DType::F16, DType::BF16, DType::F32});
             if (checkpoint().find(layer.module + ".weight_zero_point"))
                 require(layer.module, "weight_zero_point", {wordsFor(layer.out, layer.bits), layer.groups()}, {DType::I32});
             checkStatedShape(layer);
