@@ -24,6 +24,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "widgets/controls/elided_label.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/preferences_dialog.h"
 #include "widgets/panels/activations_panel.h"
@@ -400,7 +401,8 @@ void MainWindow::makeStatusBar()
         made->setAccessibleName(name);
         return made;
     };
-    m_model = label(tr("Checkpoint"));
+    m_model = new ElidedLabel(this);
+    m_model->setAccessibleName(tr("Checkpoint"));
     m_total = label(tr("Recipe as a whole"));
     m_job = label(tr("Running job"));
     m_progress = new QProgressBar(this);
@@ -410,7 +412,7 @@ void MainWindow::makeStatusBar()
     m_progress->setAccessibleName(tr("Progress of the running job"));
     m_memory = label(tr("Memory in use"));
     m_memory->setToolTip(tr("Memory this program holds"));
-    statusBar()->addWidget(m_model);
+    statusBar()->addWidget(m_model, 1);
     statusBar()->addPermanentWidget(m_job);
     statusBar()->addPermanentWidget(m_progress);
     statusBar()->addPermanentWidget(m_total);

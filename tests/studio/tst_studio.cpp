@@ -695,6 +695,14 @@ void TestStudio::exportIsCheckedWrittenAndShown()
     QTest::keyClicks(folder, place.path());
     QVERIFY(studio.until([&] { return start->isEnabled(); }));
     QVERIFY(test::named<QLabel>(dialog, QStringLiteral("Result of the checks"))->text().contains(QStringLiteral("MB will be written")));
+    // What was found is there to be read as a whole.
+    for (int i = 0; i < problems->topLevelItemCount(); ++i) {
+        const QRect row = problems->visualItemRect(problems->topLevelItem(i));
+        const QString words = problems->topLevelItem(i)->text(2);
+        const int lines = (problems->fontMetrics().horizontalAdvance(words) + problems->columnWidth(2) - 1) / problems->columnWidth(2);
+        QVERIFY2(row.height() >= lines * problems->fontMetrics().height(), qPrintable(words));
+    }
+    QVERIFY(problems->topLevelItemCount() > 0);
     QVERIFY(test::chooseByMouse(test::named<QComboBox>(dialog, QStringLiteral("dtype")), QStringLiteral("f32")));
     QVERIFY(studio.until([&] { return start->isEnabled(); }));
     // While a stage runs there is no export, and after it there is.

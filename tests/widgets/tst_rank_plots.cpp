@@ -59,6 +59,7 @@ private slots:
     void outlierChannelsAreThoseFarAboveTheMedian();
     void picturesKeepEnergyAndCounts();
     void theFrontOfRunsIsMonotone();
+    void runsThatLieOnEachOtherShareTheirLabel();
 };
 
 void TestRankPlots::draggingTheMarkerMovesTheRankAndEndsInOneChoice()
@@ -382,6 +383,22 @@ void TestRankPlots::theFrontOfRunsIsMonotone()
     QCOMPARE(front->dataCount(), 2);
     QCOMPARE(front->data()->at(0)->value, 7.0);
     QCOMPARE(front->data()->at(1)->value, 5.0);
+}
+
+void TestRankPlots::runsThatLieOnEachOtherShareTheirLabel()
+{
+    RunsPlot plot;
+    plot.resize(400, 300);
+    // As three measurements of two recipes that are hardly different, and one elsewhere.
+    plot.setPoints({{QStringLiteral("a"), 2e6, 5.0, false, 1}, {QStringLiteral("b"), 1e6, 7.0, false, 2}, {QStringLiteral("c"), 2e6, 4.999, true, 3}, {QStringLiteral("a"), 2e6, 5.0, false, 4}},
+                   4.5);
+    plot.canvas()->replot();
+    QStringList shown;
+    for (int i = 0; i < plot.canvas()->itemCount(); ++i)
+        if (const auto *label = qobject_cast<QCPItemText *>(plot.canvas()->item(i)); label && label->visible() && label->text().front().isDigit())
+            shown << label->text();
+    shown.sort();
+    QCOMPARE(shown, QStringList({QStringLiteral("1, 3, 4"), QStringLiteral("2")}));
 }
 
 QTEST_MAIN(TestRankPlots)

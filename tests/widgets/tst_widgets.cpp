@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <QAbstractItemModelTester>
+#include <QCheckBox>
 #include <QComboBox>
 #include <QHelpEvent>
 #include <QLineEdit>
@@ -16,6 +17,7 @@
 
 #include "core/base/error.h"
 #include "core/quant/quantizer.h"
+#include "widgets/controls/elided_label.h"
 #include "widgets/controls/format_editor.h"
 #include "widgets/controls/path_field.h"
 #include "widgets/models/layer_model.h"
@@ -104,6 +106,9 @@ private slots:
     void aResultArrivesThoughItsJobEndsWhileAnotherIsDelivered();
     void failuresCrossAsText();
     void aPathThatDoesNotFitShowsItsEndAndItsTipAllOfIt();
+    void aLabelThatDoesNotFitGivesWayAndItsTipIsWhole();
+    void anUncheckedBoxIsSeenInEveryTheme_data();
+    void anUncheckedBoxIsSeenInEveryTheme();
     void numbersHaveUnits_data();
     void numbersHaveUnits();
     void textIsReadableInBothThemes();
@@ -390,6 +395,53 @@ void TestWidgets::aPathThatDoesNotFitShowsItsEndAndItsTipAllOfIt()
     QCoreApplication::sendEvent(edit, &help);
     QCOMPARE(QToolTip::text(), QStringLiteral("<p>/a/&lt;b&gt;calibration.txt</p><p>What is read.</p>"));
     QToolTip::hideText();
+}
+
+void TestWidgets::aLabelThatDoesNotFitGivesWayAndItsTipIsWhole()
+{
+    ElidedLabel label;
+    label.setText(QStringLiteral("model.layers.0.<b>self_attn.q_proj and 2 more"));
+    const int whole = label.sizeHint().width();
+    QVERIFY(label.minimumSizeHint().width() < whole / 2);
+    const auto tip = [&label](int width) {
+        label.resize(width, label.sizeHint().height());
+        label.show();
+        QHelpEvent help(QEvent::ToolTip, QPoint(5, 5), label.mapToGlobal(QPoint(5, 5)));
+        QCoreApplication::sendEvent(&label, &help);
+        const QString text = QToolTip::text();
+        QToolTip::hideText();
+        return text;
+    };
+    QCOMPARE(tip(whole / 2), QStringLiteral("<p>model.layers.0.&lt;b&gt;self_attn.q_proj and 2 more</p>"));
+    // The end is still to be seen: the right edge is not blank.
+    const QImage picture = label.grab().toImage();
+    const QImage end = picture.copy(picture.width() - 12, 0, 12, picture.height());
+    QImage blank(end.size(), end.format());
+    blank.fill(picture.pixelColor(0, 0));
+    QVERIFY(end != blank);
+}
+
+void TestWidgets::anUncheckedBoxIsSeenInEveryTheme_data()
+{
+    QTest::addColumn<ThemeMode>("mode");
+    QTest::newRow("light") << ThemeMode::Light;
+    QTest::newRow("dark") << ThemeMode::Dark;
+}
+
+void TestWidgets::anUncheckedBoxIsSeenInEveryTheme()
+{
+    QFETCH(ThemeMode, mode);
+    applyTheme(*qApp, mode);
+    QCheckBox box;
+    box.resize(box.sizeHint());
+    const QImage picture = box.grab().toImage();
+    const int window = theme().window.lightness();
+    int most = 0;
+    for (int y = 0; y < picture.height(); ++y)
+        for (int x = 0; x < picture.width(); ++x)
+            most = std::max(most, std::abs(picture.pixelColor(x, y).lightness() - window));
+    QVERIFY2(most > 40, qPrintable(QString::number(most)));
+    applyTheme(*qApp, ThemeMode::Light);
 }
 
 void TestWidgets::numbersHaveUnits_data()

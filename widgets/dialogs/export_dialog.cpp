@@ -18,6 +18,7 @@
 #include <QSignalBlocker>
 #include <QStackedWidget>
 #include <QStorageInfo>
+#include <QStyledItemDelegate>
 #include <QTextBrowser>
 #include <QTreeWidget>
 #include <QUrl>
@@ -38,6 +39,22 @@ namespace {
 
 constexpr int askMilliseconds = 150;
 constexpr int longestCard = 1 << 20;  // bytes
+
+// A tree asks for heights without a rectangle, in which nothing wraps: its rows would stay one line high.
+class WrappingDelegate final : public QStyledItemDelegate {
+public:
+    explicit WrappingDelegate(QTreeView *view) : QStyledItemDelegate(view), m_view(view) {}
+
+    QSize sizeHint(const QStyleOptionViewItem &option, const QModelIndex &index) const override
+    {
+        QStyleOptionViewItem wrapped(option);
+        wrapped.rect = QRect(0, 0, m_view->columnWidth(index.column()), option.fontMetrics.height());
+        return QStyledItemDelegate::sizeHint(wrapped, index);
+    }
+
+private:
+    const QTreeView *m_view;
+};
 
 QLabel *plainLabel(QWidget *parent)
 {
@@ -156,6 +173,8 @@ QWidget *ExportDialog::makeChoices()
     m_problems->setWordWrap(true);
     m_problems->setAlternatingRowColors(true);
     m_problems->setSelectionMode(QAbstractItemView::NoSelection);
+    m_problems->setItemDelegate(new WrappingDelegate(m_problems));
+    connect(m_problems->header(), &QHeaderView::sectionResized, m_problems, &QTreeWidget::doItemsLayout);
     right->addWidget(m_problems, 1);
     right->addStretch(0);
 

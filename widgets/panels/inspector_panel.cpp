@@ -243,6 +243,8 @@ void InspectorPanel::refresh()
         m_about->setText({});
         for (QLabel *label : {m_plainError, m_predictedError, m_realisedError, m_bits, m_bytes, m_wholeError, m_wholeBits, m_wholeBytes})
             label->setText(QStringLiteral("\u2013"));
+        if (m_session.table())
+            showWhole(0, {}, unknown);
         return;
     }
     const std::size_t others = m_session.selection().size() - 1;
@@ -309,7 +311,7 @@ void InspectorPanel::showWhole(int rank, const LayerFootprint &cost, double left
         squares += error * error;
     }
     m_wholeError->setText(percentText(std::sqrt(squares / static_cast<double>(table.rows.size()))));
-    const double more = static_cast<double>(cost.correctionBytes) - static_cast<double>(current->footprint.correctionBytes);
+    const double more = current ? static_cast<double>(cost.correctionBytes) - static_cast<double>(current->footprint.correctionBytes) : 0;
     m_wholeBits->setText(bitsText(whole.stored.withCorrection + 8 * more / static_cast<double>(whole.linearWeights)));
     m_wholeBytes->setText(tr("%1 (was %2)").arg(bytesText(static_cast<double>(whole.bytes) + more), bytesText(static_cast<double>(whole.originalBytes))));
 }

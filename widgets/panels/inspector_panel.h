@@ -30,7 +30,7 @@ private:
     void refresh();
     void showNumbers(int rank);
     void showRealised();
-    // With the current layer at another rank: what it would cost and what would be left of its error.
+    // With the current layer, if there is one, at another rank: what it would cost and what would be left of its error.
     void showWhole(int rank, const LayerFootprint &cost, double left);
     RecipeTarget target() const;
     void apply(const LayerSettings &settings, const QString &what);

@@ -4,7 +4,6 @@
 #include <QAction>
 #include <QCheckBox>
 #include <QHBoxLayout>
-#include <QLabel>
 #include <QMenu>
 #include <QSplitter>
 #include <QToolButton>
@@ -14,6 +13,7 @@
 
 #include "core/quant/quantizer.h"
 #include "core/recon/noise_edge.h"
+#include "widgets/controls/elided_label.h"
 #include "widgets/controls/format_editor.h"
 #include "widgets/models/error_curve.h"
 #include "widgets/plots/residual_plot.h"
@@ -50,7 +50,7 @@ QString shortName(const LinearSite &site)
 }  // namespace
 
 SpectrumPanel::SpectrumPanel(Session &session, QWidget *parent)
-    : QWidget(parent), m_session(session), m_title(new QLabel(this)), m_normalised(new QCheckBox(tr("&Normalised"), this)),
+    : QWidget(parent), m_session(session), m_title(new ElidedLabel(this)), m_normalised(new QCheckBox(tr("&Normalised"), this)),
       m_unshaped(new QCheckBox(tr("&Before shaping"), this)), m_normalisedAction(new QAction(tr("&Normalised spectrum"), this)),
       m_unshapedAction(new QAction(tr("Spectrum &before shaping"), this)), m_compare(new QToolButton(this)), m_comparisons(new QMenu(tr("&Compare with"), this)),
       m_spectrum(new SpectrumPlot(this)), m_residual(new ResidualPlot(this))
@@ -58,8 +58,6 @@ SpectrumPanel::SpectrumPanel(Session &session, QWidget *parent)
     auto *layout = new QVBoxLayout(this);
     layout->setContentsMargins(6, 6, 6, 6);
     layout->setSpacing(4);
-    m_title->setTextFormat(Qt::PlainText);
-    m_title->setMinimumWidth(60);
     QFont bold = m_title->font();
     bold.setBold(true);
     m_title->setFont(bold);
@@ -168,7 +166,6 @@ void SpectrumPanel::refresh()
     const int most = static_cast<int>(std::min(row->site.in, row->site.out));
     const std::size_t others = std::min(m_session.selection().size(), mostLayers) - 1;
     m_title->setText(safeText(row->site.name) + (others > 0 ? tr("  and %1 more").arg(others) : QString()));
-    m_title->setToolTip(m_title->text());
 
     const auto record = row->decomposition;
     if (!record) {

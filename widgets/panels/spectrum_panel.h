@@ -10,12 +10,12 @@
 
 class QAction;
 class QCheckBox;
-class QLabel;
 class QMenu;
 class QToolButton;
 
 namespace lqer {
 
+class ElidedLabel;
 class ResidualPlot;
 class Session;
 class SpectrumPlot;
@@ -46,7 +46,7 @@ private:
     void showComparisons();
 
     Session &m_session;
-    QLabel *m_title;
+    ElidedLabel *m_title;
     QCheckBox *m_normalised;
     QCheckBox *m_unshaped;
     QAction *m_normalisedAction;

@@ -39,12 +39,13 @@ RunsPlot::RunsPlot(QWidget *parent) : Plot(parent)
     m_line->setSelectable(false);
     m_lineLabel = new QCPItemText(plot);
     m_lineLabel->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
-    m_lineLabel->setPositionAlignment(Qt::AlignLeft | Qt::AlignBottom);
-    m_lineLabel->setPadding(QMargins(6, 0, 0, 1));
+    m_lineLabel->setPositionAlignment(Qt::AlignLeft | Qt::AlignTop);  // runs are above the line
+    m_lineLabel->setPadding(QMargins(6, 1, 0, 0));
     m_lineLabel->setText(tr("original model"));
     m_lineLabel->setSelectable(false);
     setAccessibleName(tr("Perplexity against size"));
     RunsPlot::restyle();
+    connect(plot, &QCustomPlot::afterLayout, this, &RunsPlot::writeNumbers);
     setPoints({}, 0);
 }
 
@@ -86,19 +87,34 @@ void RunsPlot::setPoints(QVector<Point> points, double original)
         m_labels.append(label);
     }
     for (int i = 0; i < m_points.size(); ++i) {
-        m_labels[i]->setText(QString::number(m_points[i].number));
         m_labels[i]->position->setCoords(m_points[i].bytes / megabyte, m_points[i].perplexity);
-        m_labels[i]->setVisible(true);
-        // The same recipe measured twice is one point with two numbers.
-        if (i > 0 && m_points[i].bytes == m_points[i - 1].bytes && m_points[i].perplexity == m_points[i - 1].perplexity) {
-            m_labels[i]->setText(m_labels[i - 1]->text() + QStringLiteral(", ") + m_labels[i]->text());
-            m_labels[i - 1]->setVisible(false);
-        }
     }
     showLegend();
     RunsPlot::restyle();
     setMessage(m_points.isEmpty() ? tr("Every evaluation adds a point here") : QString());
     resetView();
+}
+
+void RunsPlot::writeNumbers()
+{
+    // Points so near that their numbers would cover each other, as of the same recipe measured twice, share one label.
+    const double room = QFontMetrics(canvas()->font()).height();
+    QVector<QVector<int>> numbers(m_points.size());
+    for (int i = 0; i < m_points.size(); ++i) {
+        const QPointF place = m_labels[i]->position->pixelPosition();
+        int head = 0;
+        while (head < i && (numbers[head].isEmpty() || (m_labels[head]->position->pixelPosition() - place).manhattanLength() > room))
+            ++head;
+        numbers[head].append(m_points[i].number);
+    }
+    for (int i = 0; i < m_points.size(); ++i) {
+        std::sort(numbers[i].begin(), numbers[i].end());
+        QStringList words;
+        for (const int number : numbers[i])
+            words << QString::number(number);
+        m_labels[i]->setText(words.join(QStringLiteral(", ")));
+        m_labels[i]->setVisible(!words.isEmpty());
+    }
 }
 
 void RunsPlot::showLegend()

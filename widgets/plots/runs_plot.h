@@ -37,6 +37,7 @@ protected:
 
 private:
     void showLegend();
+    void writeNumbers();
 
     QVector<Point> m_points;
     double m_original = 0;

@@ -3,7 +3,9 @@
 
 #include <QApplication>
 #include <QPalette>
+#include <QProxyStyle>
 #include <QStyleFactory>
+#include <QStyleOption>
 #include <QToolTip>
 #include <qcustomplot.h>
 
@@ -99,6 +101,39 @@ QPalette paletteOf(const Theme &t)
     return p;
 }
 
+// Fusion draws the outlines of fields in a shade of the window that cannot be told from it where that is dark.
+class OutlinedFusion final : public QProxyStyle {
+public:
+    OutlinedFusion() : QProxyStyle(QStyleFactory::create(QStringLiteral("Fusion"))) {}
+
+    void drawPrimitive(PrimitiveElement element, const QStyleOption *option, QPainter *painter, const QWidget *widget) const override
+    {
+        if (const auto *box = qstyleoption_cast<const QStyleOptionButton *>(option); box && element == PE_IndicatorCheckBox)
+            QProxyStyle::drawPrimitive(element, &outlined(QStyleOptionButton(*box)), painter, widget);
+        else if (const auto *frame = qstyleoption_cast<const QStyleOptionFrame *>(option); frame && element == PE_FrameLineEdit)
+            QProxyStyle::drawPrimitive(element, &outlined(QStyleOptionFrame(*frame)), painter, widget);
+        else
+            QProxyStyle::drawPrimitive(element, option, painter, widget);
+    }
+    void drawComplexControl(ComplexControl control, const QStyleOptionComplex *option, QPainter *painter, const QWidget *widget) const override
+    {
+        if (const auto *spin = qstyleoption_cast<const QStyleOptionSpinBox *>(option); spin && control == CC_SpinBox)
+            QProxyStyle::drawComplexControl(control, &outlined(QStyleOptionSpinBox(*spin)), painter, widget);
+        else
+            QProxyStyle::drawComplexControl(control, option, painter, widget);
+    }
+
+private:
+    template <typename Option>
+    static const Option &outlined(Option &&option)
+    {
+        constexpr int shade = 140;  // Fusion's outline is the window's colour, this much darker (per cent)
+        if (current.dark)
+            option.palette.setColor(QPalette::Window, QColor("#66707d").lighter(shade));
+        return option;
+    }
+};
+
 }  // namespace
 
 const Theme &theme()
@@ -131,7 +166,7 @@ void applyTheme(QApplication &application, ThemeMode mode)
     static const bool systemIsDark = application.palette().color(QPalette::Window).lightness() < 128;
     const bool dark = mode == ThemeMode::Dark || (mode == ThemeMode::System && systemSays.value_or(systemIsDark));
     current = dark ? darkTheme() : lightTheme();
-    application.setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
+    application.setStyle(new OutlinedFusion);
     const QPalette palette = paletteOf(current);
     application.setPalette(palette);
     QToolTip::setPalette(palette);
