@@ -12,6 +12,7 @@
 #include <QMessageBox>
 #include <QTabWidget>
 #include <QTextBrowser>
+#include <QTemporaryDir>
 #include <QTimer>
 #include <qcustomplot.h>
 
@@ -91,14 +92,17 @@ void everyDialog(MainWindow &window, Camera &camera, const QString &theme)
     preferences.show();
     camera.shoot(preferences, QStringLiteral("preferences-") + theme);
     preferences.hide();
+    window.activateWindow();
+    camera.good &= QTest::qWaitForWindowActive(&window);
     camera.expectModal(QStringLiteral("about-") + theme);
     QTest::keyClick(&window, Qt::Key_F1);
 }
 
 void exportDialog(test::Studio &studio, Camera &camera, const QString &theme)
 {
+    QTemporaryDir place;
     studio.window->activateWindow();
-    camera.good = camera.good && QTest::qWaitForWindowActive(studio.window.get());
+    camera.good &= QTest::qWaitForWindowActive(studio.window.get());
     QTest::keyClick(studio.window.get(), Qt::Key_E, Qt::ControlModifier);
     auto *dialog = studio.window->findChild<ExportDialog *>();
     if (!dialog) {
@@ -107,10 +111,14 @@ void exportDialog(test::Studio &studio, Camera &camera, const QString &theme)
     }
     for (QLineEdit *edit : dialog->findChildren<QLineEdit *>())
         if (edit->accessibleName() == QLatin1String("Destination folder"))
-            edit->setText(QDir::tempPath());
+            edit->setText(place.path());
     const auto *verdict = test::named<QLabel>(dialog, QStringLiteral("Result of the checks"));
-    camera.good = camera.good && studio.until([&] { return !verdict->text().startsWith(QLatin1String("Checking")); });
+    camera.good &= studio.until([&] { return !verdict->text().startsWith(QLatin1String("Checking")); });
     camera.shoot(*dialog, QStringLiteral("export-") + theme);
+    QTest::keyClick(dialog, Qt::Key_Return);
+    const auto *card = dialog->findChild<QTextBrowser *>();
+    camera.good &= studio.until([&] { return card->isVisible(); });
+    camera.shoot(*dialog, QStringLiteral("exported-") + theme);
     dialog->close();
     QCoreApplication::sendPostedEvents(nullptr, QEvent::DeferredDelete);
 }
