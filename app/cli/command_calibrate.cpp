@@ -96,6 +96,8 @@ void addCalibrateCommand(CLI::App &app, Invocation &invocation)
         ->group("Calibration data");
     command->add_option("--imatrix", options->imatrix, "Take the inputs' mean squares from this file of llama.cpp in place of a forward pass (scaling diag only)")
         ->type_name("FILE")
+        ->excludes(command->get_option("--text"))
+        ->excludes(command->get_option("--tokens"))
         ->group("Calibration data");
     command->callback([options, &invocation] { invocation.work = [options](Session &session) { return calibrateModel(session, *options); }; });
 }

@@ -112,6 +112,11 @@ void TestCliImport::anImatrixReplacesTheForwardPass()
         QVERIFY2(refused.err.contains("which the statistics do not have"), refused.err.constData());
     }
 
+    // Not a text that is passed over in silence.
+    const Outcome both = runProgram(folder.path(), {"calibrate", demoFolder(), "--imatrix", "imatrix.dat", "--text", "a.txt"});
+    QCOMPARE(both.status, 2);
+    QVERIFY2(both.err.contains("--imatrix") && both.err.contains("--text"), both.err.constData());
+
     writeBytes(folder.filePath("short.dat"), bytes.left(bytes.size() / 2));
     const Outcome cut = runProgram(folder.path(), {"calibrate", demoFolder(), "--project", "q.lqer", "--imatrix", "short.dat"});
     QCOMPARE(cut.status, 2);
