@@ -656,13 +656,14 @@ void encodeQ8_0(std::span<const float> values, std::span<std::byte> blocks)
             largest = std::max(largest, std::fabs(value));
         const float scale = largest / 127;
         const std::uint16_t bits = floatToHalf(scale);
-        if (!std::isfinite(halfToFloat(bits)))
+        const float stored = halfToFloat(bits);
+        if (!std::isfinite(stored))
             throw Error(ErrorCode::Numeric,
                         fmt::format("values at flat index {} and behind it reach {}, beyond what Q8_0 can hold", first, largest));
         auto *bytes = reinterpret_cast<WritableBlock>(blocks.data() + byte);
         putHalf(bytes, bits);
         for (std::size_t i = 0; i < count; ++i)
-            Q8_0::put(bytes, static_cast<int>(i), scale == 0 ? 0 : static_cast<int>(std::round(block[i] * (1 / scale))));
+            Q8_0::put(bytes, static_cast<int>(i), stored == 0 ? 0 : static_cast<int>(std::round(block[i] * (1 / scale))));
         return true;
     });
 }

@@ -346,6 +346,11 @@ void TestGgmlBlocks::nearestQ8_0IsWithinHalfAStep()
     Bytes one(34);
     const std::string message = test::errorOf([&] { encodeQ8_0(large, std::as_writable_bytes(std::span(one))); });
     QVERIFY2(message.find("beyond what Q8_0 can hold") != std::string::npos, message.c_str());
+
+    // Below the smallest half-precision scale everything decodes to zero, and no code is made of a number beyond all integers.
+    const std::vector<float> tiny(32, 1e-38F);
+    encodeQ8_0(tiny, std::as_writable_bytes(std::span(one)));
+    QVERIFY(one == Bytes(34));
 }
 
 QTEST_GUILESS_MAIN(TestGgmlBlocks)
