@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A person with a mouse and nothing else finds, for each model, a recipe that loses less than the one it began with and is not
-// larger: drop the folder and the texts onto the window, run all, "exact" for every layer, distribute the rank, evaluate. Prints what
-// came of it.
+// A person with a mouse and nothing else finds, for each model, a recipe that is nearer to the original than the one it began with and
+// not larger: drop the folder and the texts onto the window, run all, "exact" for every layer, distribute the rank, evaluate. Prints
+// what came of it.
 #include <QComboBox>
 #include <QDockWidget>
 #include <QLineEdit>
@@ -86,7 +86,6 @@ void TestRealUse::aBetterRecipeOfTheSameSizeByMouse()
     RunSettings settings = session.runSettings();
     settings.calibrationWindows = 32;
     settings.evaluationWindows = windows;
-    settings.divergence = false;
     session.setRunSettings(settings);
 
     QVERIFY(studio.clickTool(QStringLiteral("Run all")));
@@ -105,13 +104,15 @@ void TestRealUse::aBetterRecipeOfTheSameSizeByMouse()
 
     const EvaluationReport &first = *session.reports()[0];
     const EvaluationReport &mine = *session.reports()[1];
-    qInfo("original %.4f, default %.4f (%llu bytes), mine %.4f (%llu bytes)", first.original->headline(), first.perplexity->headline(),
+    QVERIFY(first.divergence && mine.divergence);
+    qInfo("KL default %.5f, mine %.5f; perplexity original %.4f, default %.4f (%llu bytes), mine %.4f (%llu bytes)", first.divergence->kl.mean,
+          mine.divergence->kl.mean, first.original->headline(), first.perplexity->headline(),
           static_cast<unsigned long long>(first.footprint->bytes), mine.perplexity->headline(), static_cast<unsigned long long>(mine.footprint->bytes));
     QVERIFY(mine.footprint->bytes <= first.footprint->bytes);
     QVERIFY(rootMeanSquareError(mine) < rootMeanSquareError(first));
-    // On some of these models the default loses less than so short a text can tell; there only the layers' errors speak.
-    if (first.perplexity->headline() - first.original->headline() > first.perplexity->standardError)
-        QVERIFY(mine.perplexity->headline() < first.perplexity->headline());
+    // KL divergence from the original, not perplexity: on some of these models quantization changes perplexity by less than the standard
+    // error of so short a text, and now and then for the better.
+    QVERIFY(mine.divergence->kl.mean < first.divergence->kl.mean);
 }
 
 int main(int argc, char **argv)
