@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/export/model_card.h"
 
+#include <filesystem>
 #include <map>
 
 #include <fmt/format.h>
@@ -62,7 +63,7 @@ std::string measuredText(const ExportSource &source)
         return "Nothing was measured with this recipe before the export.\n";
     const PerplexityReport &perplexity = *report->perplexity;
     std::string text = fmt::format("Perplexity {} on {}: {} windows of {} tokens, {} scored, convention {}",
-                                   formatWithError(perplexity.headline(), perplexity.standardError), escaped(perplexity.source),
+                                   formatWithError(perplexity.headline(), perplexity.standardError), escaped(dataName(perplexity.source)),
                                    perplexity.windows, perplexity.windowOptions.length, perplexity.tokens,
                                    toString(perplexity.windowOptions.convention));
     if (report->original)
@@ -72,6 +73,11 @@ std::string measuredText(const ExportSource &source)
 }
 
 }  // namespace
+
+std::string dataName(const std::string &source)
+{
+    return std::filesystem::path(source).filename().string();
+}
 
 std::string modelCard(const Exporter &exporter, const ExportSource &source, const ExportOptions &options,
                       std::span<const ExportProblem> warnings, const std::string &folder)

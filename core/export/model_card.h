@@ -13,4 +13,7 @@ namespace lqer {
 std::string modelCard(const Exporter &exporter, const ExportSource &source, const ExportOptions &options,
                       std::span<const ExportProblem> warnings, const std::string &folder);
 
+// The data that a report was measured on (PerplexityReport::source) as a document for others names it: without the folders of this machine.
+std::string dataName(const std::string &source);
+
 }  // namespace lqer

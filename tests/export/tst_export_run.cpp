@@ -145,7 +145,9 @@ private slots:
     {
         EvaluateOptions options;
         options.layerErrors = false;
-        const auto report = m_sample->engine().evaluate(m_sample->model(), m_sample->project(), m_sample->recipe(), *m_sample->windows(2, 3), options,
+        TokenWindows windows = *m_sample->windows(2, 3);
+        windows.source = at("valid.txt");
+        const auto report = m_sample->engine().evaluate(m_sample->model(), m_sample->project(), m_sample->recipe(), windows, options,
                                                         m_sample->engine().context());
         const std::string path = m_sample->write("peft", "out");
         QFile file(QString::fromStdString(path) + "/README.md");
@@ -156,6 +158,8 @@ private slots:
             QVERIFY2(card.contains(part), part);
         QVERIFY2(card.contains(QString::fromStdString(report->created)), qPrintable(card));
         QVERIFY(!card.contains("{}"));
+        // The card is published: it names files, not the folders they lay in.
+        QVERIFY2(card.contains("on valid.txt: ") && !card.contains(m_place->path()), qPrintable(card));
     }
 
     // Commands to be copied from the card go to this export, and run nothing else, whatever its name is.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <map>
 
 #include <fmt/format.h>
@@ -10,6 +9,7 @@
 #include "core/base/text.h"
 #include "core/eval/format.h"
 #include "core/export/layer_counts.h"
+#include "core/export/model_card.h"
 #include "core/export/report/report_charts.h"
 #include "core/export/report/report_style.h"
 #include "core/export/report/report_view.h"
@@ -42,11 +42,6 @@ std::string perplexityText(const PerplexityReport &report)
 }
 
 // Without the folder: a page that is passed on need not tell where somebody keeps their files.
-std::string dataName(const std::string &source)
-{
-    return std::filesystem::path(source).filename().string();
-}
-
 std::string conventionText(const PerplexityReport &report)
 {
     return fmt::format("{}: {} windows of {} tokens, {} scored, convention {}", dataName(report.source), report.windows, report.windowOptions.length, report.tokens,
