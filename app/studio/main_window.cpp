@@ -105,7 +105,7 @@ MainWindow::MainWindow(std::shared_ptr<Engine> engine, const QString &workFolder
         m_welcome->setStatus(text);
         m_log->add(text);
         if (m_session->isOpen())
-            QMessageBox::warning(this, tr("Open"), text);
+            QMessageBox::warning(this, tr("Open"), plainHtml(text));
     });
     connect(m_session.get(), &Session::closed, this, [this] {
         m_openState = saveState();
@@ -219,7 +219,7 @@ void MainWindow::makeActions()
         try {
             m_session->save();
         } catch (const Error &error) {
-            QMessageBox::warning(this, tr("Save"), safeText(error.what()));
+            QMessageBox::warning(this, tr("Save"), plainHtml(safeText(error.what())));
         }
     });
     m_needOpen << saveAction;
@@ -547,7 +547,7 @@ void MainWindow::saveAs()
         preferences::setOpenProject(folder);
         updateRecent();
     } catch (const Error &error) {
-        QMessageBox::warning(this, tr("Save project as"), safeText(error.what()));
+        QMessageBox::warning(this, tr("Save project as"), plainHtml(safeText(error.what())));
     }
 }
 
@@ -557,7 +557,7 @@ void MainWindow::offerRecovery()
     if (folder.isEmpty() || !QFileInfo::exists(folder))
         return;
     preferences::setOpenProject({});
-    const auto answer = QMessageBox::question(this, tr("Continue?"), tr("LQER Studio did not close properly last time. Everything up to the last moments before is kept.\n\nContinue with %1?").arg(QFileInfo(folder).fileName()));
+    const auto answer = QMessageBox::question(this, tr("Continue?"), plainHtml(tr("LQER Studio did not close properly last time. Everything up to the last moments before is kept.\n\nContinue with %1?").arg(QFileInfo(folder).fileName())));
     if (answer == QMessageBox::Yes)
         open(folder);
 }

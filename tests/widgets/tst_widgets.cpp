@@ -7,6 +7,7 @@
 #include <QSignalSpy>
 #include <QSpinBox>
 #include <QTest>
+#include <QTextDocument>
 #include <QThread>
 #include <QToolButton>
 #include <QToolTip>
@@ -109,6 +110,7 @@ private slots:
     void aLabelThatDoesNotFitGivesWayAndItsTipIsWhole();
     void anUncheckedBoxIsSeenInEveryTheme_data();
     void anUncheckedBoxIsSeenInEveryTheme();
+    void markupInNamesIsShownNotDrawn();
     void numbersHaveUnits_data();
     void numbersHaveUnits();
     void textIsReadableInBothThemes();
@@ -442,6 +444,15 @@ void TestWidgets::anUncheckedBoxIsSeenInEveryTheme()
             most = std::max(most, std::abs(picture.pixelColor(x, y).lightness() - window));
     QVERIFY2(most > 40, qPrintable(QString::number(most)));
     applyTheme(*qApp, ThemeMode::Light);
+}
+
+void TestWidgets::markupInNamesIsShownNotDrawn()
+{
+    const QString name = QStringLiteral("<img src='file:///x.png'> & co\nsecond line");
+    QVERIFY(Qt::mightBeRichText(name));  // what a tool tip would make of it
+    QTextDocument shown;
+    shown.setHtml(plainHtml(name));
+    QCOMPARE(shown.toPlainText(), name);
 }
 
 void TestWidgets::numbersHaveUnits_data()

@@ -33,9 +33,9 @@ bool ElidedLabel::isElided() const
 
 bool ElidedLabel::event(QEvent *event)
 {
-    if (event->type() != QEvent::ToolTip || !isElided())
+    if (event->type() != QEvent::ToolTip)
         return QLabel::event(event);
-    QString tip = QStringLiteral("<p>%1</p>").arg(text().toHtmlEscaped());
+    QString tip = isElided() ? QStringLiteral("<p>%1</p>").arg(text().toHtmlEscaped()) : QString();
     if (!toolTip().isEmpty())
         tip += QStringLiteral("<p style='white-space:pre'>%1</p>").arg(toolTip().toHtmlEscaped());
     QToolTip::showText(static_cast<QHelpEvent *>(event)->globalPos(), tip, this);

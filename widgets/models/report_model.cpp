@@ -69,12 +69,12 @@ QVariant ReportModel::data(const QModelIndex &index, int role) const
     if (role == Qt::TextAlignmentRole)
         return index.column() == Title || index.column() == Created ? QVariant() : QVariant(Qt::AlignRight | Qt::AlignVCenter);
     if (role == Qt::ToolTipRole)
-        return safeText(report->title) + QLatin1Char('\n')
+        return plainHtml(safeText(report->title) + QLatin1Char('\n')
             + (report->perplexity ? tr("%1, %2 windows of %3 tokens").arg(QString::fromStdString(toString(report->perplexity->windowOptions.convention)))
                                         .arg(report->perplexity->windows)
                                         .arg(report->perplexity->windowOptions.length)
                                   : QString())
-            + (stale ? QLatin1Char('\n') + meaningOf(Term::Stale) : QString());
+            + (stale ? QLatin1Char('\n') + meaningOf(Term::Stale) : QString()));
     if (role != Qt::DisplayRole && role != SortRole)
         return {};
     const bool sort = role == SortRole;

@@ -94,7 +94,7 @@ void MapPanel::rebuild()
     }
     m_map->setAxes(rows, columns);
     m_summary->setText(m_session.isOpen() ? summaryText(m_session.model()->summary()) : QString());
-    m_summary->setToolTip(m_session.isOpen() ? detailsText(m_session.model()->summary()) : QString());
+    m_summary->setToolTip(m_session.isOpen() ? plainHtml(detailsText(m_session.model()->summary())) : QString());
     refresh();
     showSelection();
 }

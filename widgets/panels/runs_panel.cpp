@@ -241,7 +241,7 @@ void RunsPanel::showProgress()
                 parts << tr("%1 left").arg(durationText(left));
         }
         m_status->setText(parts.join(QStringLiteral(" \u00b7 ")));
-        m_status->setToolTip(safeText(job->progress().detail()));
+        m_status->setToolTip(plainHtml(safeText(job->progress().detail())));
         m_pause->setText(job->isPaused() ? tr("Resume") : tr("Pause"));
     }
     const auto &running = m_session.runningPerplexity();

@@ -9,6 +9,8 @@
 #include <QPushButton>
 #include <QVBoxLayout>
 
+#include "widgets/text/number_text.h"
+
 namespace lqer {
 
 WelcomePage::WelcomePage(QWidget *parent)
@@ -81,7 +83,7 @@ void WelcomePage::setRecent(const QStringList &folders)
     for (const QString &folder : folders) {
         auto *item = new QListWidgetItem(tr("%1   \u2013   %2").arg(QFileInfo(folder).fileName(), folder), m_recent);
         item->setData(Qt::UserRole, folder);
-        item->setToolTip(folder);
+        item->setToolTip(plainHtml(folder));
     }
     m_recent->setVisible(!folders.isEmpty());
     m_recentTitle->setVisible(!folders.isEmpty());

@@ -203,7 +203,7 @@ void Plot::askAndSave(FileKind kind)
     try {
         kind == FileKind::Png ? savePng(path) : kind == FileKind::Pdf ? savePdf(path) : saveCsv(path);
     } catch (const Error &error) {
-        QMessageBox::warning(this, tr("Save plot"), safeText(error.what()));
+        QMessageBox::warning(this, tr("Save plot"), plainHtml(safeText(error.what())));
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "widgets/text/number_text.h"
 
+#include <QTextDocument>
+
 #include <cmath>
 
 #include "core/base/text.h"
@@ -54,6 +56,11 @@ QString shapeText(qint64 rows, qint64 columns)
 QString safeText(const std::string &text)
 {
     return QString::fromStdString(escaped(text));
+}
+
+QString plainHtml(const QString &text)
+{
+    return Qt::convertFromPlainText(text, Qt::WhiteSpaceNormal);
 }
 
 QString moduleText(const std::string &name)

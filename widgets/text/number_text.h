@@ -20,7 +20,10 @@ QString shapeText(qint64 rows, qint64 columns);      // "4096 × 11008"
 
 // Text from a file made safe for a label: control characters and bidirectional marks escaped, at most 200 bytes.
 QString safeText(const std::string &text);
-// The same for a module's name, which may be broken after its dots.
+// Any text as HTML that shows it as it is: for message boxes and tool tips, which take what looks like markup for markup. Names in files
+// are untrusted (an <img> in one would be drawn).
+QString plainHtml(const QString &text);
+// Safe text for a module's name, which may be broken after its dots.
 QString moduleText(const std::string &name);
 // "1 layer", "3 layers"; %1 in the words is the count.
 QString pluralText(qint64 count, const QString &one, const QString &many);
