@@ -432,6 +432,18 @@ int divisorOf(double multiple, int most, Accepts accepts)
     return 0;
 }
 
+// A super-block's d: `common` or the largest whole part of it that half precision holds and under which place(d, bits of d) finds room.
+template <typename Place>
+bool placeWithCommonScale(double common, Place place)
+{
+    for (int divisor = 1; divisor <= mostDivisors; ++divisor) {
+        const double d = common / divisor;
+        if (const auto bits = exactHalf(d); bits && place(d, *bits))
+            return true;
+    }
+    return false;
+}
+
 // Scales that are whole multiples of one half-precision number d.
 template <typename Type>
 bool encodeSuperBlock(std::span<const double> values, WritableBlock block)
@@ -447,11 +459,7 @@ bool encodeSuperBlock(std::span<const double> values, WritableBlock block)
     const std::optional<double> common = commonUnit(units);
     if (!common)
         return false;
-    for (int divisor = 1; divisor <= mostDivisors; ++divisor) {
-        const double d = *common / divisor;
-        const auto bits = exactHalf(d);
-        if (!bits)
-            continue;
+    return placeWithCommonScale(*common, [&](double d, std::uint16_t bits) {
         std::array<int, groupsOfSuperBlock> scales{};
         bool good = true;
         for (int g = 0; g < groupsOfSuperBlock && good; ++g) {
@@ -470,13 +478,12 @@ bool encodeSuperBlock(std::span<const double> values, WritableBlock block)
             good = scale > 0;
         }
         if (!good)
-            continue;
-        Type::putScales(block, *bits, scales);
+            return false;
+        Type::putScales(block, bits, scales);
         for (int g = 0; g < groupsOfSuperBlock; ++g)
             putMultiples<Type>(block, group(g), g * Type::group, scales[static_cast<std::size_t>(g)] * d, 0);
         return true;
-    }
-    return false;
+    });
 }
 
 // Q2_K: scale and minimum of a group are whole multiples of one d (= dmin), at most 15 of it.
@@ -500,11 +507,7 @@ bool encodeQ2_K(std::span<const double> values, WritableBlock block)
     const std::optional<double> common = commonUnit(all);
     if (!common)
         return false;
-    for (int divisor = 1; divisor <= mostDivisors; ++divisor) {
-        const double d = *common / divisor;
-        const auto bits = exactHalf(d);
-        if (!bits)
-            continue;
+    return placeWithCommonScale(*common, [&](double d, std::uint16_t bits) {
         std::array<int, groupsOfSuperBlock> scales{};
         bool good = true;
         for (int g = 0; g < groupsOfSuperBlock && good; ++g) {
@@ -517,17 +520,16 @@ bool encodeQ2_K(std::span<const double> values, WritableBlock block)
             good = scales[at] > 0;
         }
         if (!good)
-            continue;
-        putHalf(block + 80, *bits);
-        putHalf(block + 82, *bits);
+            return false;
+        putHalf(block + 80, bits);
+        putHalf(block + 82, bits);
         for (int g = 0; g < groupsOfSuperBlock; ++g) {
             const auto at = static_cast<std::size_t>(g);
             block[g] = static_cast<std::uint8_t>(scales[at] | (d == 0 ? 0 : static_cast<int>(minima[at] / d)) << 4);
             putMultiples<Q2_K>(block, group(g), g * Q2_K::group, scales[at] * d, minima[at]);
         }
         return true;
-    }
-    return false;
+    });
 }
 
 // What a type does with one block.
