@@ -36,6 +36,20 @@ double energy(const std::vector<double> &sigma, std::size_t from = 0)
     return sum;
 }
 
+// A curve of 512 components, the marker at rank 16, on the screen and drawn. totalEnergy: of the curve, 0 if unknown.
+bool isShownWithCurve(SpectrumPlot &plot, double totalEnergy)
+{
+    plot.resize(800, 400);
+    plot.setMaximumRank(512);
+    plot.setCurves({{QStringLiteral("a"), harmonic(512), totalEnergy, true}});
+    plot.setRank(16);
+    plot.show();
+    if (!QTest::qWaitForWindowExposed(&plot))
+        return false;
+    plot.canvas()->replot();
+    return true;
+}
+
 }  // namespace
 
 class TestRankPlots : public QObject {
@@ -65,13 +79,7 @@ private slots:
 void TestRankPlots::draggingTheMarkerMovesTheRankAndEndsInOneChoice()
 {
     SpectrumPlot plot;
-    plot.resize(800, 400);
-    plot.setMaximumRank(512);
-    plot.setCurves({{QStringLiteral("a"), harmonic(512), energy(harmonic(512)), true}});
-    plot.setRank(16);
-    plot.show();
-    QVERIFY(QTest::qWaitForWindowExposed(&plot));
-    plot.canvas()->replot();
+    QVERIFY(isShownWithCurve(plot, energy(harmonic(512))));
     QSignalSpy moved(&plot, &RankPlot::rankMoved);
     QSignalSpy chosen(&plot, &RankPlot::rankChosen);
     const int y = plot.canvas()->axisRect()->center().y();
@@ -115,13 +123,7 @@ void TestRankPlots::keysAndWheelMoveTheMarker()
 void TestRankPlots::aClickAwayFromTheMarkerDoesNotMoveIt()
 {
     SpectrumPlot plot;
-    plot.resize(800, 400);
-    plot.setMaximumRank(512);
-    plot.setCurves({{QStringLiteral("a"), harmonic(512), 0, true}});
-    plot.setRank(16);
-    plot.show();
-    QVERIFY(QTest::qWaitForWindowExposed(&plot));
-    plot.canvas()->replot();
+    QVERIFY(isShownWithCurve(plot, 0));
     const QPoint away(static_cast<int>(plot.markerPixel()) + 60, plot.canvas()->axisRect()->center().y());
     QTest::mouseClick(plot.canvas(), Qt::LeftButton, Qt::NoModifier, away);
     QCOMPARE(plot.rank(), 16);
@@ -229,13 +231,7 @@ void TestRankPlots::plotsOfOneLayerShareTheirRanks()
 void TestRankPlots::draggingTheBackgroundPans()
 {
     SpectrumPlot plot;
-    plot.resize(800, 400);
-    plot.setMaximumRank(512);
-    plot.setCurves({{QStringLiteral("a"), harmonic(512), 0, true}});
-    plot.setRank(16);
-    plot.show();
-    QVERIFY(QTest::qWaitForWindowExposed(&plot));
-    plot.canvas()->replot();
+    QVERIFY(isShownWithCurve(plot, 0));
     const QCPRange before = plot.canvas()->xAxis->range();
     const QPoint start(static_cast<int>(plot.markerPixel()) + 80, plot.canvas()->axisRect()->center().y());
     QTest::mousePress(plot.canvas(), Qt::LeftButton, Qt::NoModifier, start);
