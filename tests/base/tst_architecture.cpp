@@ -22,7 +22,7 @@ const std::map<std::string, std::set<std::string>> &arrows()
     static const std::map<std::string, std::set<std::string>> closed = [] {
         // Layers from the top; a folder may include everything in lower layers.
         const std::vector<std::vector<std::string>> layers{
-            {"engine"}, {"import"}, {"export"}, {"project", "eval"}, {"recon", "recipe"}, {"calib", "quant"}, {"model", "text"},
+            {"pipeline"}, {"engine"}, {"import"}, {"export"}, {"project", "eval"}, {"recon", "recipe"}, {"calib", "quant"}, {"model", "text"},
             {"linalg", "io"}, {"tensor", "task"}, {"base"},
         };
         std::map<std::string, std::set<std::string>> all;
