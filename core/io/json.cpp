@@ -15,6 +15,7 @@
 #include "core/base/error.h"
 #include "core/base/text.h"
 #include "core/io/file.h"
+#include "core/io/text_encoding.h"
 
 namespace lqer {
 
@@ -222,29 +223,6 @@ private:
     std::vector<std::size_t> m_keyEnds;     // byte behind each name of the open objects
     std::vector<std::uint32_t> m_order;     // scratch of checkDuplicates()
 };
-
-void refuseOtherEncodings(std::string_view text, std::string_view file)
-{
-    if (text.empty())
-        throw Error(ErrorCode::Format, file, {}, "is empty (0 bytes): interrupted download?");
-    if (text.starts_with("\xEF\xBB\xBF"))
-        throw Error(ErrorCode::Format, file, "byte 0", "begins with a byte order mark, plain UTF-8 was expected");
-    const bool wide = text.size() >= 2 && ((text[0] == '\0') != (text[1] == '\0'));
-    if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || (wide && recognisedContent(std::as_bytes(std::span(text))).empty()))
-        throw Error(ErrorCode::Format, file, {}, "is UTF-16, UTF-8 was expected");
-    std::size_t bad = 0;
-    if (!isValidUtf8(text, &bad)) {
-        const std::string found = recognisedContent(std::as_bytes(std::span(text)));
-        throw Error(ErrorCode::Format, file, {},
-                    found.empty() ? fmt::format("invalid UTF-8 at byte {}", bad) : fmt::format("is {}", found));
-    }
-    // The parser takes a NUL for the end of its input.
-    if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
-        const std::string found = recognisedContent(std::as_bytes(std::span(text)));
-        throw Error(ErrorCode::Format, file, fmt::format("byte {}", nul),
-                    found.empty() ? "control character 0x00" : fmt::format("is {}", found));
-    }
-}
 
 void dumpString(const std::string &text, std::string &out)
 {
