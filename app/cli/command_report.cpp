@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "app/cli/cost_tables.h"
 #include "app/cli/report_tables.h"
 #include "app/cli/session.h"
 #include "app/cli/text_table.h"
@@ -19,6 +20,8 @@ using Reports = std::vector<std::shared_ptr<const EvaluationReport>>;
 struct ReportCommand {
     std::string project;
     std::vector<std::size_t> numbers;
+    CostOptions cost;
+    bool layerCosts = false;
 };
 
 std::string listTable(const Reports &reports)
@@ -35,12 +38,31 @@ std::string listTable(const Reports &reports)
     return table.toString();
 }
 
+// What the chosen reports' models cost hardware, the original first. Needs the checkpoint: without it the reason is noted and nothing is said.
+std::vector<NamedCost> costsOf(Session &session, const Project &project, const std::vector<NamedReport> &reports, const CostOptions &options)
+{
+    std::vector<NamedCost> costs;
+    try {
+        const std::shared_ptr<const LoadedModel> model = session.engine().loadFor(project, session.context());
+        const Transformer &transformer = model->transformer();
+        for (const NamedReport &named : reports)
+            if (named.report->recipe)
+                if (auto cost = reportCost(transformer, model->summary().fingerprint, *named.report, options))
+                    costs.push_back({named.name, std::move(*cost)});
+        if (!costs.empty())
+            costs.insert(costs.begin(), {"original", hardwareCost(transformer, {}, footprint(transformer, {}), options)});
+    } catch (const Error &error) {
+        session.console().note(fmt::format("Without hardware cost, which needs the checkpoint: {}", error.what()));
+    }
+    return costs;
+}
+
 int showReports(Session &session, const ReportCommand &command)
 {
     const std::shared_ptr<Project> project = session.engine().openProject(command.project);
     const Reports reports = session.engine().reports(*project);
     Console &console = session.console();
-    Json chosen = Json::array();
+    Json chosen = Json::array(), costList = Json::array();
     if (command.numbers.empty()) {
         console.print(reports.empty() ? std::string("No reports yet: `lqer run` or `lqer evaluate` makes them.\n")
                                       : listTable(reports) + fmt::format("\n`lqer report {} NO...` shows one, or several side by side.\n", escaped(command.project)));
@@ -60,8 +82,13 @@ int showReports(Session &session, const ReportCommand &command)
                 console.print(fmt::format("  {}\n", dataLine(*entry.report->perplexity)));
         }
         console.print('\n' + layerTable(named) + '\n' + modelTable(named));
+        const std::vector<NamedCost> costs = costsOf(session, *project, named, command.cost);
+        if (!costs.empty())
+            console.print('\n' + (command.layerCosts ? layerCostTable(costs) + '\n' : "") + costTable(costs));
+        for (const NamedCost &entry : costs)
+            costList.append(entry.cost.toJson().set("name", entry.name));
     }
-    console.result("report", Json::object().set("project", command.project).set("reports", std::move(chosen)));
+    console.result("report", Json::object().set("project", command.project).set("reports", std::move(chosen)).set("hardware_costs", std::move(costList)));
     return exitOk;
 }
 
@@ -74,6 +101,14 @@ void addReportCommand(CLI::App &app, Invocation &invocation)
     const auto options = std::make_shared<ReportCommand>();
     command->add_option("project", options->project, "The project's folder")->required()->type_name("PROJECT");
     command->add_option("numbers", options->numbers, "Numbers of reports to show in full, side by side")->type_name("NO");
+    command->add_option("--tokens", options->cost.tokens, "Hardware cost: tokens that share one reading of the weights (1: decoding one sequence)")
+        ->capture_default_str()
+        ->type_name("N")
+        ->check(CLI::Range(1, 1 << 24));
+    command->add_option("--context", options->cost.context, "Hardware cost: tokens that each token attends to (0: as many as the model has positions)")
+        ->type_name("N")
+        ->check(CLI::Range(0, 1 << 24));
+    command->add_flag("--layer-costs", options->layerCosts, "Hardware cost of every layer too");
     command->callback([options, &invocation] { invocation.work = [options](Session &session) { return showReports(session, *options); }; });
 }
 

@@ -66,6 +66,21 @@ std::string formatBits(double bits)
     return std::isnan(bits) ? "-" : fmt::format("{:.2f}", bits);
 }
 
+std::string formatQuantity(double value, std::string_view unit)
+{
+    if (!std::isfinite(value))
+        return notFinite(value);
+    static constexpr const char *prefixes[] = {"", "k", "M", "G", "T", "P"};
+    std::size_t prefix = 0;
+    while (std::abs(value) >= 999.5 && prefix + 1 < std::size(prefixes)) {
+        value /= 1000.0;
+        ++prefix;
+    }
+    const int digits = prefix == 0 && value == std::floor(value) ? 0 : std::abs(value) < 9.995 ? 2 : std::abs(value) < 99.95 ? 1 : 0;
+    const std::string text = fmt::format("{:.{}f} {}{}", value, digits, prefixes[prefix], unit);
+    return text.ends_with(' ') ? text.substr(0, text.size() - 1) : text;
+}
+
 std::string formatPercent(double fraction)
 {
     const double percent = fraction * 100;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace lqer {
 
@@ -13,6 +14,8 @@ std::string formatPerplexity(double value);  // "5.6711", "1234.5", "1.23e+07": 
 // "5.671 ± 0.012": the error with two digits, the value to the same place; without an error as formatPerplexity.
 std::string formatWithError(double value, double error);
 std::string formatBits(double bits);         // "4.25"
+// "12.9 Mbit": three significant digits, powers of a thousand.
+std::string formatQuantity(double value, std::string_view unit);
 std::string formatPercent(double fraction);  // 0.0123 -> "1.23 %"
 std::string formatSeconds(double seconds);   // "0.4 s", "45 s", "3 min 20 s", "2 h 05 min"
 

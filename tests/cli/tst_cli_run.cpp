@@ -107,6 +107,16 @@ void TestCliRun::secondRunComputesNothingAgain()
     const Outcome report = runProgram(m_folder->path(), {"report", "p.lqer", "1"});
     QCOMPARE(report.status, 0);
     QVERIFY(report.out.contains("1 lqer"));
+    const Outcome cost = runProgram(m_folder->path(), {"report", "p.lqer", "1", "--tokens", "64", "--context", "128", "--json"});
+    QCOMPARE(cost.status, 0);
+    const Json costs = *cost.event("result").find("hardware_costs");
+    QCOMPARE(costs.asArray().size(), std::size_t(2));
+    const JsonReader original(costs.asArray().at(0), "result"), corrected(costs.asArray().at(1), "result");
+    QCOMPARE(original["total"]["relative_area"].number(), 1.0);
+    QCOMPARE(corrected["tokens"].integer(0, 100), std::int64_t(64));
+    QVERIFY(corrected["total"]["moved_bits_per_token"].number() < original["total"]["moved_bits_per_token"].number());
+    QVERIFY(corrected["total"]["macs_per_token"].number() > original["total"]["macs_per_token"].number());
+    QVERIFY(runProgram(m_folder->path(), {"report", "p.lqer", "1", "--layer-costs"}).out.contains("bits moved by a token"));
     QCOMPARE(runProgram(m_folder->path(), {"report", "p.lqer", "99"}).status, 2);
     const Outcome project = runProgram(m_folder->path(), {"project", "p.lqer", "--verify", "--json"});
     QCOMPARE(project.status, 0);

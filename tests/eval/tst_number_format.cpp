@@ -72,6 +72,12 @@ private slots:
 
     void countsHaveGroupsOfThree()
     {
+        QCOMPARE(formatQuantity(0, "bit"), std::string("0 bit"));
+        QCOMPARE(formatQuantity(999.4, "bit"), std::string("999 bit"));
+        QCOMPARE(formatQuantity(999.6, "bit"), std::string("1.00 kbit"));
+        QCOMPARE(formatQuantity(12947456, "bit"), std::string("12.9 Mbit"));
+        QCOMPARE(formatQuantity(1622016, ""), std::string("1.62 M"));
+        QCOMPARE(formatQuantity(7, ""), std::string("7"));
         QCOMPARE(formatCount(0), std::string("0"));
         QCOMPARE(formatCount(999), std::string("999"));
         QCOMPARE(formatCount(-1000), std::string("-1,000"));

@@ -7,6 +7,7 @@
 
 #include "core/base/log.h"
 #include "core/eval/format.h"
+#include "core/eval/hardware_cost.h"
 #include "core/export/report/csv.h"
 #include "core/export/report/svg.h"
 #include "tests/export/measured_export.h"
@@ -123,7 +124,7 @@ private slots:
         QVERIFY(head.contains("convention joined") || head.contains("convention tokens"));
         QVERIFY(head.contains(formatBits(main.footprint->stored.withCorrection).c_str()));
         QVERIFY(m_page.contains(">Singular values of the error</h2>"));
-        for (const char *part : {"All runs of the project", "Error of every layer", "Ranks", "Every layer", "Recipe",
+        for (const char *part : {"All runs of the project", "Error of every layer", "Ranks", "Hardware cost of a token", "Every layer", "Recipe",
                                  "Where it comes from", "How to read this page"})
             QVERIFY2(m_page.contains(QByteArray("<h2>") + part), part);
     }
@@ -145,6 +146,10 @@ private slots:
             const LinearSite &site = sites[static_cast<std::size_t>(i - 1)];
             QCOMPARE(cell(rows, i, "layer").toStdString(), site.name);
             QCOMPARE(cell(rows, i, "rank").toLongLong(), report.footprint->layers[static_cast<std::size_t>(i - 1)].rank);
+            const LayerCost cost = layerCost(site, report.recipe->planFor(site), report.footprint->layers[static_cast<std::size_t>(i - 1)], 1);
+            QVERIFY(cell(rows, i, "moved_by_a_token [bit]").toDouble() == cost.movedBits(1));
+            QVERIFY(cell(rows, i, "multiply_accumulates [per token]").toDouble() == cost.macs());
+            QCOMPARE(cell(rows, i, "relative_area").isEmpty(), !cost.area().has_value());
             const auto error = std::ranges::find(report.layers, site.name, &LayerError::layer);
             if (error == report.layers.end()) {
                 QCOMPARE(cell(rows, i, "errors_are"), QString());

@@ -92,6 +92,7 @@ public:
         errors();
         spectra();
         ranks();
+        cost();
         layerTable();
         recipe();
         provenance();
@@ -383,14 +384,52 @@ private:
         return static_cast<std::size_t>(std::ranges::count_if(m_view.layers, [this](const LayerView &layer) { return m_view.source.isCorrected(*layer.site); }));
     }
 
+    // ---- hardware cost
+
+    static std::string areaText(const LayerCost &cost)
+    {
+        const std::optional<double> area = cost.area();
+        return area ? fmt::format("{} ({})", formatNumber(*area), lqer::toString(cost.basis())) : "not known";
+    }
+
+    void costRow(std::string_view name, const HardwareCost &of, std::string_view style)
+    {
+        const LayerCost &total = of.total;
+        m_html += fmt::format("<tr class=\"{}\"><td class=\"l\">{}</td>", style, name);
+        for (const double bits : {total.weightBits, total.correctionBits, total.activationBits, total.cacheBits, total.movedBits(of.options.tokens)})
+            m_html += fmt::format("<td>{}</td>", bits > 0 ? formatQuantity(bits, "bit") : "");
+        m_html += fmt::format("<td>{}</td><td>{}</td></tr>\n", formatQuantity(total.macs(), ""), areaText(total));
+    }
+
+    void cost()
+    {
+        const HardwareCost &of = m_view.cost;
+        m_html += fmt::format("<h2>Hardware cost of a token</h2>\n<p>Of the linear layers and of attention to {} tokens, where every weight is read for each token (decoding one "
+                              "sequence). Values that the recipe states no format for count 16 bits.</p>\n", grouped(of.options.context));
+        m_html += "<div class=\"table\"><table><thead><tr><th class=\"l\" rowspan=\"2\">model</th><th class=\"group\" colspan=\"5\">bits moved</th>"
+                  "<th rowspan=\"2\">multiply-accumulates</th><th rowspan=\"2\">relative area</th></tr>"
+                  "<tr><th>W</th><th>A, B</th><th>activations</th><th>keys, values</th><th>all</th></tr></thead><tbody>\n";
+        costRow("original", m_view.originalCost, "");
+        costRow(m_view.corrects ? "with correction" : "quantized", of, "main");
+        m_html += "</tbody></table></div>\n<div class=\"table\"><table><thead><tr><th class=\"l\">product</th><th class=\"l\">operands</th><th>multiply-accumulates</th>"
+                  "<th>area of one</th><th class=\"l\">area is</th></tr></thead><tbody>\n";
+        for (const ProductCount &product : of.total.products)
+            m_html += fmt::format("<tr><td class=\"l\">{}</td><td class=\"l\">{} × {}</td><td>{}</td><td>{}</td><td class=\"l\">{}</td></tr>\n", lqer::toString(product.kind),
+                                  markup(product.left, 60), markup(product.right, 60), formatQuantity(product.count, ""),
+                                  product.basis == AreaBasis::Unknown ? "" : formatNumber(product.area), lqer::toString(product.basis));
+        m_html += "</tbody></table></div>\n<p class=\"sub\">Area of the engines that keep up with FP16 ones, FP16 = 1. Published by LQER (ICML 2024, circuit area estimates): FP16 1, "
+                  "FP16 × 4-bit fixed point 13.99, whole layers of MXINT W4A8 0.3254 and W4A6 0.2287. Derived from these: a product of m- and n-bit fixed-point elements takes "
+                  "(m − 1)(n − 1) units, the unit set by W4A8, which puts W4A6 1 % too high.</p>\n";
+    }
+
     // ---- tables
 
     void layerTable()
     {
         m_html += "<h2>Every layer</h2>\n<div class=\"table\"><table><thead><tr><th class=\"l\" rowspan=\"2\">layer</th><th rowspan=\"2\">out × in</th>"
                   "<th class=\"l\" rowspan=\"2\">weights</th><th class=\"l\" rowspan=\"2\">scaling</th><th rowspan=\"2\">rank</th><th class=\"group\" colspan=\"2\">bits per weight</th>"
-                  "<th rowspan=\"2\">size</th><th class=\"group\" colspan=\"2\">weight error</th><th class=\"group\" colspan=\"2\">output error</th></tr>"
-                  "<tr><th>W</th><th>with A, B</th><th>before</th><th>after</th><th>before</th><th>after</th></tr></thead><tbody>\n";
+                  "<th rowspan=\"2\">size</th><th class=\"group\" colspan=\"2\">weight error</th><th class=\"group\" colspan=\"2\">output error</th><th class=\"group\" colspan=\"3\">cost of a token</th></tr>"
+                  "<tr><th>W</th><th>with A, B</th><th>before</th><th>after</th><th>before</th><th>after</th><th>moved</th><th>MACs</th><th>area</th></tr></thead><tbody>\n";
         for (const LayerView &layer : m_view.layers) {
             const bool corrected = m_view.source.isCorrected(*layer.site);
             m_html += fmt::format("<tr><td class=\"l\">{}</td><td>{} × {}</td><td class=\"l\">{}</td><td class=\"l\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
@@ -403,7 +442,9 @@ private:
             const LayerError error = layer.error.value_or(LayerError{});
             cells(layer.error.has_value(), error.relativeWeightError(), error.relativeCorrectedWeightError());
             cells(error.outputKnown, error.relativeOutputError(), error.relativeCorrectedOutputError());
-            m_html += "</tr>\n";
+            const LayerCost &cost = m_view.cost.layers[static_cast<std::size_t>(&layer - m_view.layers.data())];
+            m_html += fmt::format("<td>{}</td><td>{}</td><td>{}</td></tr>\n", formatQuantity(cost.movedBits(1), "bit"), formatQuantity(cost.macs(), ""),
+                                  cost.area() ? formatNumber(*cost.area()) : "");
         }
         m_html += "</tbody></table></div>\n";
     }
@@ -481,6 +522,9 @@ private:
         term("Scaling", "How the error is weighted before its largest part is taken: identity not at all; lqer by mean magnitude, diag by mean square, exact by the whole autocorrelation of the layer's input.");
         term("Bits per weight", "Stored bits of the linear layers' weights, scales included, per element of W; with A and B: those counted in.");
         term("Size", "All tensors of the model as stored: quantized layers, A and B, and everything that is left as it was.");
+        term("Bits moved", "What a token's way through the linear layers and attention takes from memory: weights, A and B, inputs and results of layers, keys and values.");
+        term("Multiply-accumulates (MACs)", "Products of two numbers that are added up, counted by what is multiplied: x W_q, x A, (x A) B, and the two products of attention.");
+        term("Relative area", "Silicon for engines of the same throughput, relative to half precision: published by LQER where the formats are the same, derived from its figures where they are not.");
         term("Weight error", "The norm of W − W_q (− A B) over the norm of W.");
         term("Output error", "The same for what the layer computes on the calibration data: root mean square of the error over that of the output.");
         term("Singular values", "The strengths of the error's directions, largest first; a correction of rank k removes the first k.");

@@ -13,7 +13,8 @@ std::string layersCsv(const ReportView &view)
                     "correction_size [B]", "errors_are", "weight_energy", "weight_error_energy", "corrected_weight_error_energy", "relative_weight_error",
                     "relative_corrected_weight_error", "output_energy [per token]", "output_error_energy [per token]",
                     "corrected_output_error_energy [per token]", "relative_output_error", "relative_corrected_output_error", "largest_singular_value_shaped",
-                    "largest_singular_value", "noise_edge", "singular_values_above_noise_edge"});
+                    "largest_singular_value", "noise_edge", "singular_values_above_noise_edge", "moved_by_a_token [bit]", "multiply_accumulates [per token]",
+                    "relative_area", "area_is"});
     for (const LayerView &layer : view.layers) {
         const LinearSite &site = *layer.site;
         const LayerFootprint &size = layer.footprint;
@@ -51,6 +52,8 @@ std::string layersCsv(const ReportView &view)
         } else {
             table.nothing().nothing();
         }
+        const LayerCost &cost = view.cost.layers[static_cast<std::size_t>(&layer - view.layers.data())];
+        table.number(cost.movedBits(1)).number(cost.macs()).number(cost.area()).text(toString(cost.basis()));
         table.endRow();
     }
     return table.toString();
@@ -63,7 +66,8 @@ std::string reportsCsv(const ReportView &view)
                     "bits_per_token [bit]", "bits_per_byte [bit]", "word_perplexity", "original_perplexity", "original_standard_error", "original_mean_nll [nat]",
                     "kl_divergence [nat]", "kl_standard_error [nat]", "same_top_token", "size [B]", "original_size [B]", "weight_bits_per_weight",
                     "bits_per_weight_with_correction", "whole_model_bits_per_parameter", "relative_weight_error", "relative_output_error",
-                    "relative_corrected_weight_error", "relative_corrected_output_error"});
+                    "relative_corrected_weight_error", "relative_corrected_output_error", "moved_by_a_token [bit]", "multiply_accumulates [per token]",
+                    "relative_area", "area_is"});
     for (const RunView &run : view.runs) {
         const EvaluationReport &report = *run.report;
         table.integer(static_cast<std::int64_t>(run.number)).text(run.name).text(report.title).text(report.created);
@@ -100,6 +104,10 @@ std::string reportsCsv(const ReportView &view)
         table.number(total.outputKnown ? std::optional(total.relativeOutputError()) : std::nullopt);
         table.number(any ? std::optional(total.relativeCorrectedWeightError()) : std::nullopt);
         table.number(total.outputKnown ? std::optional(total.relativeCorrectedOutputError()) : std::nullopt);
+        if (const auto cost = reportCost(view.source.model(), view.source.fingerprint(), report, {}))
+            table.number(cost->total.movedBits(1)).number(cost->total.macs()).number(cost->total.area()).text(toString(cost->total.basis()));
+        else
+            table.nothing().nothing().nothing().nothing();
         table.endRow();
     }
     return table.toString();

@@ -39,6 +39,8 @@ ReportView::ReportView(const ExportSource &from) : source(from), main(from.measu
         runs.push_back(std::move(run));
     }
     footprint = lqer::footprint(source.model(), source.plan());
+    cost = hardwareCost(source.model(), source.plan(), footprint, {});
+    originalCost = hardwareCost(source.model(), {}, lqer::footprint(source.model(), {}), {});
     std::vector<LayerError> errors;
     for (std::size_t i = 0; i < footprint.layers.size(); ++i) {
         LayerView layer;

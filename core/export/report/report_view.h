@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/eval/footprint.h"
+#include "core/eval/hardware_cost.h"
 #include "core/export/export_source.h"
 
 namespace lqer {
@@ -40,6 +40,7 @@ struct ReportView {
     std::shared_ptr<const EvaluationReport> plain;  // the same weights' formats without a correction, on the same windows; null without
     std::vector<RunView> runs;                      // all reports, oldest first
     Footprint footprint;                            // of the recipe
+    HardwareCost cost, originalCost;                // of the recipe and of the original model, one token at a time
     std::vector<LayerView> layers;                  // in forward order
     LayerError total;                               // of `layers` that have an error
     bool measuredErrors = false;                    // every error in `layers` was measured
