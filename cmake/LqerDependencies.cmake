@@ -20,6 +20,7 @@ set_target_properties(DNNL::dnnl PROPERTIES
 pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(YAML_CPP REQUIRED IMPORTED_TARGET yaml-cpp)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 # QCustomPlot's package names Qt's targets without finding them itself, and states no version.
 find_package(Qt6 6.4 REQUIRED COMPONENTS Core Gui DBus Widgets PrintSupport)
