@@ -22,16 +22,14 @@
 #include "core/io/file.h"
 #include "core/io/text_encoding.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
 constexpr std::size_t mostBytes = 1 << 20;
 constexpr std::size_t mostValues = 100'000;
 constexpr std::size_t deepest = 64;
-constexpr std::size_t longestNumber = 400; // characters of a plain scalar that may be one
+constexpr std::size_t longestNumber = 400;  // characters of a plain scalar that may be one
 constexpr std::string_view tagPrefix = "tag:yaml.org,2002:";
 
 [[noreturn]] void fail(std::string_view file, int line, std::string_view message)
@@ -55,8 +53,8 @@ ScalarKind kindOf(const std::string &text)
     if (text.size() > longestNumber)
         return ScalarKind::Text;
     for (const auto &[pattern, kind] : {std::pair(&null, ScalarKind::Null), std::pair(&yes, ScalarKind::True),
-             std::pair(&no, ScalarKind::False), std::pair(&integer, ScalarKind::Integer), std::pair(&real, ScalarKind::Float),
-             std::pair(&notFinite, ScalarKind::NotFinite)})
+                                        std::pair(&no, ScalarKind::False), std::pair(&integer, ScalarKind::Integer),
+                                        std::pair(&real, ScalarKind::Float), std::pair(&notFinite, ScalarKind::NotFinite)})
         if (RE2::FullMatch(text, *pattern))
             return kind;
     return ScalarKind::Text;
@@ -75,8 +73,8 @@ std::optional<Json> numberFrom(std::string text)
         text.erase(0, base == 8 ? 1 : 2);
     }
     const bool isInteger = text.find('.') == std::string::npos;
-    double value = 0; // parts of sixty, the last one the ones
-    std::uint64_t whole = 0; // the same, exact
+    double value = 0;  // parts of sixty, the last one the ones
+    std::uint64_t whole = 0;  // the same, exact
     bool isExact = isInteger;
     for (std::size_t at = 0; at <= text.size();) {
         const std::size_t end = std::min(text.find(':', at), text.size());
@@ -123,8 +121,7 @@ void measure(const Json &value, std::size_t &values, std::size_t &levels)
 
 // Receives the parser's events and builds the value. Events, because the library's own node type keeps duplicate keys, loses
 // lines and shares what aliases point to.
-class Builder final : public YAML::EventHandler
-{
+class Builder final : public YAML::EventHandler {
 public:
     explicit Builder(std::string_view file) : m_file(file) { }
 
@@ -166,8 +163,8 @@ public:
             fail("an escape that is no character");
         scalar(resolved(tag, text), text, tag == "?", anchor);
     }
-    void OnSequenceStart(
-        const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override
+    void OnSequenceStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
+                         YAML::EmitterStyle::value) override
     {
         open(mark, tag, "seq", anchor, Json::array());
     }
@@ -182,10 +179,10 @@ private:
     struct Container {
         Json value;
         YAML::anchor_t anchor = 0;
-        std::optional<std::string> key; // of an object: read, its value not yet
-        bool isMerge = false; // that key is "<<"
-        std::map<std::string, int, std::less<>> lines; // of an object's own keys
-        std::vector<Json> merged; // what "<<" brought, in the order of the file
+        std::optional<std::string> key;  // of an object: read, its value not yet
+        bool isMerge = false;  // that key is "<<"
+        std::map<std::string, int, std::less<>> lines;  // of an object's own keys
+        std::vector<Json> merged;  // what "<<" brought, in the order of the file
     };
 
     [[noreturn]] void fail(std::string_view message) const { lqer::fail(m_file, m_line, message); }
@@ -318,7 +315,7 @@ private:
     int m_line = 0;
     bool m_begun = false;
     std::size_t m_values = 0;
-    std::vector<Container> m_open; // not yet closed, outermost first
+    std::vector<Container> m_open;  // not yet closed, outermost first
     std::map<YAML::anchor_t, Json> m_anchors;
 };
 
@@ -328,7 +325,7 @@ void requirePrintable(std::string_view text, std::string_view file)
         text, [](unsigned char c) { return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f; });
     if (bad != text.end())
         fail(file, static_cast<int>(std::count(text.begin(), bad, '\n')),
-            fmt::format("control character 0x{:02x}", static_cast<unsigned char>(*bad)));
+             fmt::format("control character 0x{:02x}", static_cast<unsigned char>(*bad)));
 }
 
 // -- writing --
@@ -346,8 +343,9 @@ std::string quoted(const std::string &text)
     }
     // A JSON string is a double-quoted scalar, but for what YAML takes for the end of a line or refuses.
     std::string out = Json(text).dump();
-    for (const auto &[character, escape] : {std::pair("\xe2\x80\xa8", "\\u2028"), std::pair("\xe2\x80\xa9", "\\u2029"),
-             std::pair("\xc2\x85", "\\x85"), std::pair("\x7f", "\\x7f"), std::pair("\xef\xbb\xbf", "\\ufeff")})
+    for (const auto &[character, escape] :
+         {std::pair("\xe2\x80\xa8", "\\u2028"), std::pair("\xe2\x80\xa9", "\\u2029"), std::pair("\xc2\x85", "\\x85"),
+          std::pair("\x7f", "\\x7f"), std::pair("\xef\xbb\xbf", "\\ufeff")})
         for (std::size_t at = 0; (at = out.find(character, at)) != std::string::npos;)
             out.replace(at, std::string_view(character).size(), escape);
     return out;
@@ -363,7 +361,7 @@ std::string scalarText(const Json &value)
             return std::isnan(number) ? ".nan" : number < 0 ? "-.inf" : ".inf";
         std::string digits = value.dump();
         if (const std::size_t exponent = digits.find('e'); exponent != std::string::npos && digits.find('.') == std::string::npos)
-            digits.insert(exponent, ".0"); // "1e-05" would be a text
+            digits.insert(exponent, ".0");  // "1e-05" would be a text
         return digits;
     }
     return value.dump();
@@ -408,14 +406,14 @@ void writeBlock(const Json &value, std::size_t indent, std::string &out)
     }
 }
 
-} // namespace
+}  // namespace
 
 Json parseYaml(std::string_view text, std::string_view file)
 {
     if (text.size() > mostBytes)
         throw Error(ErrorCode::Format, file, {},
-            fmt::format("has {}, at most {} can be read", formatBytes(static_cast<double>(text.size())),
-                formatBytes(static_cast<double>(mostBytes))));
+                    fmt::format("has {}, at most {} can be read", formatBytes(static_cast<double>(text.size())),
+                                formatBytes(static_cast<double>(mostBytes))));
     refuseOtherEncodings(text, file);
     requirePrintable(text, file);
     // The library takes the end of the text for the end of a quoted scalar, but not the end of the document.
@@ -442,4 +440,4 @@ std::string toYaml(const Json &value)
     return out;
 }
 
-} // namespace lqer
+}  // namespace lqer

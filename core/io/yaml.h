@@ -7,8 +7,7 @@
 
 #include "core/io/json.h"
 
-namespace lqer
-{
+namespace lqer {
 
 // One YAML document as PyYAML's safe_load reads it (YAML 1.1's words: yes and no are booleans, ~ is null; 1e-3 is a text, 1.0e-3
 // a number; 1:30 is 90), held to stricter rules: no duplicate keys, no second document, keys are scalars (kept by their text), no
@@ -20,4 +19,4 @@ Json readYamlFile(const std::string &path);
 // Block style in the order of the value. PyYAML and parseYaml() read the same value back.
 std::string toYaml(const Json &value);
 
-} // namespace lqer
+}  // namespace lqer

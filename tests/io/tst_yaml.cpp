@@ -14,8 +14,7 @@
 
 using namespace lqer;
 
-namespace
-{
+namespace {
 
 std::string repeated(std::string_view part, std::size_t times)
 {
@@ -119,10 +118,9 @@ for line in sys.stdin:
     return opinions;
 }
 
-} // namespace
+}  // namespace
 
-class TestYaml : public QObject
-{
+class TestYaml : public QObject {
     Q_OBJECT
 private slots:
     void badTextIsRefused_data();
@@ -205,9 +203,9 @@ void TestYaml::aConfigurationIsRead()
     const JsonReader config = root["qera_config"];
     QCOMPARE(config[R"(model\.layers\.[0-9]+\.self_attn\.(k|q|v|o)_proj)"].string(), std::string("default-1"));
     QCOMPARE(config["default-1"]["b_quantizer"].value(),
-        parseJson(R"({"name": "block_fp", "block_size": [1, -1], "exponent_bias": null, "width": 8})", ""));
+             parseJson(R"({"name": "block_fp", "block_size": [1, -1], "exponent_bias": null, "width": 8})", ""));
     QCOMPARE(config["default-1"]["x_quantizer"].value(),
-        parseJson(R"({"name": "block_fp", "width": 4, "block_size": [1, -1], "exponent_bias": null})", ""));
+             parseJson(R"({"name": "block_fp", "width": 4, "block_size": [1, -1], "exponent_bias": null})", ""));
     QCOMPARE(root["folded"].string(), std::string("one two\n"));
     QCOMPARE(root["literal"].string(), std::string("a: b\n  c"));
     QCOMPARE(root["list"].value(), parseJson(R"([1, [2, 16], {"key": 8, "other": 1000}])", ""));
@@ -217,21 +215,129 @@ void TestYaml::aConfigurationIsRead()
 void TestYaml::scalarsAreReadAsPyYamlDoes()
 {
     std::vector<std::string> texts = {std::string(sample)};
-    for (const char *word : {"null", "Null", "NULL", "nULL", "~", "", "true", "True", "TRUE", "tRUE", "yes", "Yes", "y", "n",
-             "no", "NO", "on", "off", "Off", "0", "-0", "+7", "007", "08", "0o7", "0b101", "-0b11", "0x1F", "-0x1f", "0x",
-             "1_000", "1__0_", "_1", "1:30", "1:30:00", "-1:30", "1:60", "1:30.5", "1.", "1.5", "-1.5", "+1.5", ".5", "-.5",
-             "1e3", "1.0e3", "1.0e+3", "1.0E-3", ".5e+2", "1.e+2", "1_0.2_5", "3.0e-4", "1.2.3", "9223372036854775807",
-             "-9223372036854775808", "0x7fffffffffffffff", "'1'", "\"1\"", "'yes'", "!!str 12", "!!float 3", "!!int '3'",
-             "!!bool 'no'", "a b", "a#b", "a #b", "a:b", "-", "- 1", "-1", "--", "[a, 1, yes]", "{a: 1, b: [x, {c: }]}", "[a, ]",
-             "\"\\u00e9\\t\\x41\"", "'it''s'", "\"a\\\n  b\"", "h\xc3\xa9llo", "1 2", "12e03", "0.1", "1e-3", "model\\.layers",
-             "[0-9]+", "(k|q)", "@x", "`x", "%x", "&a x", "*", "!!null ''", "? a", "a: b", "'a' b"})
+    for (const char *word : {"null",
+                             "Null",
+                             "NULL",
+                             "nULL",
+                             "~",
+                             "",
+                             "true",
+                             "True",
+                             "TRUE",
+                             "tRUE",
+                             "yes",
+                             "Yes",
+                             "y",
+                             "n",
+                             "no",
+                             "NO",
+                             "on",
+                             "off",
+                             "Off",
+                             "0",
+                             "-0",
+                             "+7",
+                             "007",
+                             "08",
+                             "0o7",
+                             "0b101",
+                             "-0b11",
+                             "0x1F",
+                             "-0x1f",
+                             "0x",
+                             "1_000",
+                             "1__0_",
+                             "_1",
+                             "1:30",
+                             "1:30:00",
+                             "-1:30",
+                             "1:60",
+                             "1:30.5",
+                             "1.",
+                             "1.5",
+                             "-1.5",
+                             "+1.5",
+                             ".5",
+                             "-.5",
+                             "1e3",
+                             "1.0e3",
+                             "1.0e+3",
+                             "1.0E-3",
+                             ".5e+2",
+                             "1.e+2",
+                             "1_0.2_5",
+                             "3.0e-4",
+                             "1.2.3",
+                             "9223372036854775807",
+                             "-9223372036854775808",
+                             "0x7fffffffffffffff",
+                             "'1'",
+                             "\"1\"",
+                             "'yes'",
+                             "!!str 12",
+                             "!!float 3",
+                             "!!int '3'",
+                             "!!bool 'no'",
+                             "a b",
+                             "a#b",
+                             "a #b",
+                             "a:b",
+                             "-",
+                             "- 1",
+                             "-1",
+                             "--",
+                             "[a, 1, yes]",
+                             "{a: 1, b: [x, {c: }]}",
+                             "[a, ]",
+                             "\"\\u00e9\\t\\x41\"",
+                             "'it''s'",
+                             "\"a\\\n  b\"",
+                             "h\xc3\xa9llo",
+                             "1 2",
+                             "12e03",
+                             "0.1",
+                             "1e-3",
+                             "model\\.layers",
+                             "[0-9]+",
+                             "(k|q)",
+                             "@x",
+                             "`x",
+                             "%x",
+                             "&a x",
+                             "*",
+                             "!!null ''",
+                             "? a",
+                             "a: b",
+                             "'a' b"})
         texts.push_back(std::string("v: ") + word + "\n");
-    for (const char *text : {"--- \na: 1\n...\n", "%YAML 1.1\n---\na: 1\n", "# only\n", "- a\n-\n- b\n", "a:\n  b: 1\n c: 2\n",
-             "a:\n - 1\n- 2\n", "a: 1\n b: 2\n", "a\n", "a: |\n  x\n  y\n\nb: >-\n  x\n  y\n",
-             "base: &b {x: 1, y: 2}\nv:\n  <<: [*b, {y: 3, z: 4}]\n  x: 9\n", "a: [1\n, 2]\n", "a: {b: 1\n", "\ta: 1\n",
-             "a: 'x\n\n  y'\n", "a: \"x\\q\"\n", "a: x\n  y\n", "{a: 1} b\n", "a: *x\n", "a: ]\n", "a: }\n",
-             "- a: 1\n  b: 2\n- c\n", "? a\n: b\n", "a: 1\r\nb: 2\r\n", "'a': 1\n\"b\": 2\n", "a : 1\n", "a:1\n",
-             "a: 1 # c\n# d\n", "a: \"1\" # c\n"})
+    for (const char *text : {"--- \na: 1\n...\n",
+                             "%YAML 1.1\n---\na: 1\n",
+                             "# only\n",
+                             "- a\n-\n- b\n",
+                             "a:\n  b: 1\n c: 2\n",
+                             "a:\n - 1\n- 2\n",
+                             "a: 1\n b: 2\n",
+                             "a\n",
+                             "a: |\n  x\n  y\n\nb: >-\n  x\n  y\n",
+                             "base: &b {x: 1, y: 2}\nv:\n  <<: [*b, {y: 3, z: 4}]\n  x: 9\n",
+                             "a: [1\n, 2]\n",
+                             "a: {b: 1\n",
+                             "\ta: 1\n",
+                             "a: 'x\n\n  y'\n",
+                             "a: \"x\\q\"\n",
+                             "a: x\n  y\n",
+                             "{a: 1} b\n",
+                             "a: *x\n",
+                             "a: ]\n",
+                             "a: }\n",
+                             "- a: 1\n  b: 2\n- c\n",
+                             "? a\n: b\n",
+                             "a: 1\r\nb: 2\r\n",
+                             "'a': 1\n\"b\": 2\n",
+                             "a : 1\n",
+                             "a:1\n",
+                             "a: 1 # c\n# d\n",
+                             "a: \"1\" # c\n"})
         texts.push_back(text);
     const std::vector<Json> opinions = secondOpinions(texts);
     if (opinions.empty())
@@ -286,9 +392,40 @@ void TestYaml::valuesSurviveTheRoundTrip()
 {
     Json value = parseYaml(sample, "sample.yaml");
     Json texts = Json::array();
-    for (const char *text : {"", "null", "yes", "12", "1.5", "0-of-3", "a: b", "- a", "'", "\"", "\\", "a\nb", "\ttab", " a ",
-             "#", "h\xc3\xa9llo", "\x7f", "\xc2\x85", "\xe2\x80\xa8", "\xef\xbb\xbf", "\xf0\x9f\x98\x80",
-             "model\\.layers\\.[0-9]+\\.(a|b)", "~", "1e-3", "=", "<<", "2024-01-01", "[", "{}", "? a", "a, b", "%", "@", "..."})
+    for (const char *text : {"",
+                             "null",
+                             "yes",
+                             "12",
+                             "1.5",
+                             "0-of-3",
+                             "a: b",
+                             "- a",
+                             "'",
+                             "\"",
+                             "\\",
+                             "a\nb",
+                             "\ttab",
+                             " a ",
+                             "#",
+                             "h\xc3\xa9llo",
+                             "\x7f",
+                             "\xc2\x85",
+                             "\xe2\x80\xa8",
+                             "\xef\xbb\xbf",
+                             "\xf0\x9f\x98\x80",
+                             "model\\.layers\\.[0-9]+\\.(a|b)",
+                             "~",
+                             "1e-3",
+                             "=",
+                             "<<",
+                             "2024-01-01",
+                             "[",
+                             "{}",
+                             "? a",
+                             "a, b",
+                             "%",
+                             "@",
+                             "..."})
         texts.append(text);
     value.set("texts", std::move(texts))
         .set("empty list", Json::array())
@@ -298,12 +435,12 @@ void TestYaml::valuesSurviveTheRoundTrip()
         .set("12", 3)
         .set("long", std::string(5000, ' ') + "x");
     value.set("numbers",
-        Json(Json::Array{1e-5, 1.0, -0.0, 1e22, 123456789.25, 5e-324, std::numeric_limits<double>::max(),
-            std::numeric_limits<std::int64_t>::min(), 0.1f}));
+              Json(Json::Array{1e-5, 1.0, -0.0, 1e22, 123456789.25, 5e-324, std::numeric_limits<double>::max(),
+                               std::numeric_limits<std::int64_t>::min(), 0.1f}));
     value.set("nested",
-        Json(Json::Array{Json(Json::Array{Json(Json::Array{1, Json::object()}),
-                             Json::object().set("a", Json::array()).set("b", Json(Json::Array{1}))}),
-            Json()}));
+              Json(Json::Array{Json(Json::Array{Json(Json::Array{1, Json::object()}),
+                                                Json::object().set("a", Json::array()).set("b", Json(Json::Array{1}))}),
+                               Json()}));
     const std::string written = toYaml(value);
     QCOMPARE(parseYaml(written, "written.yaml"), value);
     for (const Json &alone : {Json(), Json(true), Json("a"), Json(1), Json::array(), Json::object(), Json(Json::Array{1, "b"})})
