@@ -17,6 +17,8 @@
 
 namespace lqer {
 
+class CorrectionDictionary;  // core/import/correction_dictionary.h
+
 struct EngineOptions {
     std::size_t threads = 0;        // 0: the processors this process may use
     int niceness = 0;               // of the threads that compute, above the calling thread's (ThreadPool)
@@ -57,6 +59,9 @@ struct EvaluateOptions {
     DivergenceOptions divergenceOptions;
     bool layerErrors = true;          // measured weight and output error of every layer, A and B as quantized
     bool store = true;                // keep the report in the project
+    // A and B of every layer that the recipe corrects, of the recipe's rank, in place of the project's factors: no decomposition and no
+    // statistics are needed then, and the report is not kept.
+    std::shared_ptr<const CorrectionDictionary> corrections;
 };
 
 struct RunRequest {

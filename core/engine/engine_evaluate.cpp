@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
@@ -11,7 +12,7 @@
 #include "core/engine/engine_state.h"
 #include "core/engine/estimates.h"
 #include "core/engine/input_groups.h"
-#include "core/eval/quantized_forward.h"
+#include "core/import/correction_dictionary.h"
 #include "core/quant/quantizer.h"
 
 namespace lqer {
@@ -99,6 +100,42 @@ bool hasBase(const Json &report, const LoadedModel &model)
     return model.base() ? fingerprint && *fingerprint == Json(model.base()->fingerprint()) : !fingerprint;
 }
 
+QuantizedModel quantizedModel(const Engine &engine, const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                              const std::string &calibration, const CorrectionDictionary *dictionary, const TaskContext &context)
+{
+    QuantizedModel changed;
+    if (!dictionary)
+        changed.calibration = chooseCalibration(project, model, calibration);
+    requireUsable(engine.check(recipe, model, dictionary ? nullptr : &project, changed.calibration), recipe.name);
+    changed.plan = planFor(model, recipe);
+    if (dictionary) {
+        dictionary->requireFits(model.transformer().linearSites());
+        for (const auto &[name, layer] : changed.plan.layers)
+            if (isCorrected(layer) && dictionary->rank(name) != layer.rank)
+                throw Error(ErrorCode::Shape, dictionary->description(), fmt::format("layer '{}'", name),
+                            dictionary->contains(name) ? fmt::format("has rank {}, the recipe's is {}", dictionary->rank(name), layer.rank)
+                                                       : std::string("has no A and B here"));
+        changed.corrections = [dictionary](const LinearSite &site, const LayerPlan &) { return dictionary->read(site.name); };
+    } else {
+        for (const auto &[name, layer] : changed.plan.layers) {
+            context.checkStop();
+            if (isCorrected(layer)
+                && !project.hasWholeDecomposition(
+                    decompositionKey(model, requireSite(model, name), layer.formats.weight, layer.scaling, changed.calibration), layer.rank))
+                throw Error(ErrorCode::NotFound, project.folder(), fmt::format("layer '{}'", name),
+                            fmt::format("has not been decomposed under '{}' up to rank {} yet", toString(layer.scaling), layer.rank));
+        }
+        changed.corrections = [&engine, &model, &project, key = changed.calibration](const LinearSite &site, const LayerPlan &layer) {
+            return *engine.correction(model, project, site.name, layer, key);
+        };
+    }
+    const auto weights = [&model, silent = context.silent()](const LinearSite &site, const LayerPlan &layer, const Matrix &weight) {
+        return quantizedWeight(model, site, layer.formats.weight, weight, silent);
+    };
+    changed.hooks = std::make_unique<QuantizedForward>(changed.plan, changed.corrections, context.silent(), weights);
+    return changed;
+}
+
 std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
                                                          const std::string &calibration, const TokenWindows &windows,
                                                          const EvaluateOptions &options)
@@ -146,17 +183,8 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
 {
     requireSameCheckpoint(project, model);
     const Transformer &transformer = model.transformer();
-    const std::string calibration = chooseCalibration(project, model, options.calibration);
-    requireUsable(check(recipe, model, &project, calibration), recipe.name);
-    const ModelPlan plan = planFor(model, recipe);
-    for (const auto &[name, layer] : plan.layers) {
-        context.checkStop();
-        if (isCorrected(layer)
-            && !project.hasWholeDecomposition(
-                decompositionKey(model, requireSite(model, name), layer.formats.weight, layer.scaling, calibration), layer.rank))
-            throw Error(ErrorCode::NotFound, project.folder(), fmt::format("layer '{}'", name),
-                        fmt::format("has not been decomposed under '{}' up to rank {} yet", toString(layer.scaling), layer.rank));
-    }
+    QuantizedModel changed = quantizedModel(*this, model, project, recipe, options.calibration, options.corrections.get(), context);
+    const ModelPlan &plan = changed.plan;
     estimateEvaluation(model, &recipe, windows, options).require("evaluation");
 
     PerplexityOptions perplexity = options.perplexity;
@@ -168,7 +196,7 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
 
     auto report = std::make_shared<EvaluationReport>(emptyReport(model));
     report->title = options.title.empty() ? describePlan(plan) : options.title;
-    report->calibration = calibration;
+    report->calibration = changed.calibration;
     report->recipe = recipe;
     if (model.base())
         report->base = ReportedBase{std::filesystem::absolute(model.base()->path()).lexically_normal().string(), model.base()->description(), model.base()->fingerprint()};
@@ -181,22 +209,15 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
             report->original = originalPerplexity(transformer, windows, original, context);
         }
     }
-    const auto corrections = [&](const LinearSite &site, const LayerPlan &layer) {
-        return *correction(model, project, site.name, layer, calibration);
-    };
-    const auto weights = [&](const LinearSite &site, const LayerPlan &layer, const Matrix &weight) {
-        return quantizedWeight(model, site, layer.formats.weight, weight, context.silent());
-    };
-    QuantizedForward changed(plan, corrections, context.silent(), weights);
-    report->perplexity = evaluatePerplexity(transformer, windows, changed, perplexity, context);
+    report->perplexity = evaluatePerplexity(transformer, windows, *changed.hooks, perplexity, context);
     if (options.divergence)
-        report->divergence = evaluateDivergence(transformer, windows, changed, divergence, context);
+        report->divergence = evaluateDivergence(transformer, windows, *changed.hooks, divergence, context);
 
     if (options.layerErrors) {
         context.beginStage("measuring layer errors", plan.layers.size());
         for (const InputGroup &inputs : inputGroups(transformer)) {
             context.checkStop();
-            const auto stats = calibration.empty() ? nullptr : project.siteStats(calibration, inputs.input->name);
+            const auto stats = changed.calibration.empty() ? nullptr : project.siteStats(changed.calibration, inputs.input->name);
             for (const LinearSite *site : inputs.linears) {
                 context.checkStop();
                 context.setDetail(site->name);
@@ -205,15 +226,18 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
                     const Matrix weight = transformer.readWeight(*site);
                     const Matrix quantized =
                         quantizedWeight(model, *site, layer.formats.weight, weight, context.silent());
-                    const auto correcting = isCorrected(layer) ? correction(model, project, site->name, layer, calibration) : nullptr;
-                    report->layers.push_back(layerError(site->name, weight, quantized, correcting.get(), stats.get(), context.silent()));
+                    std::optional<LowRankCorrection> correcting;
+                    if (isCorrected(layer))
+                        correcting = changed.corrections(*site, layer);
+                    report->layers.push_back(
+                        layerError(site->name, weight, quantized, correcting ? &*correcting : nullptr, stats.get(), context.silent()));
                 }
                 context.advance();
             }
         }
     }
     model.checkpoint().checkUnchanged();
-    if (options.store) {
+    if (options.store && !options.corrections) {
         if (project.isReadOnly()) {
             logWarning(fmt::format("the report was not stored: {}", project.readOnlyReason()));
         } else {

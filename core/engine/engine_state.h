@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/engine/engine.h"
+#include "core/eval/quantized_forward.h"
 
 namespace lqer {
 
@@ -42,6 +43,18 @@ void requireQuantizationOf(double energy, double error, const QuantizedBase &bas
 
 // The site, or Error(NotFound) with the nearest name.
 const LinearSite &requireSite(const LoadedModel &model, const std::string &layer);
+
+// A model as a recipe changes it.
+struct QuantizedModel {
+    std::string calibration;        // the statistics that the corrections come from; "" where there are none or none are needed
+    ModelPlan plan;
+    CorrectionSource corrections;
+    std::unique_ptr<ForwardHooks> hooks;
+};
+// Every evaluation of a recipe goes through here. Checks the recipe and that each layer it corrects has been decomposed up to its rank, or
+// is in `dictionary` with this very rank if there is one. Refers to all its arguments.
+QuantizedModel quantizedModel(const Engine &engine, const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
+                              const std::string &calibration, const CorrectionDictionary *dictionary, const TaskContext &context);
 
 // Whether a stored report is about the model with its base, or both have none.
 bool hasBase(const Json &report, const LoadedModel &model);

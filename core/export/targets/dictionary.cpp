@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/export/checkpoint_files.h"
+#include "core/export/dictionary_file.h"
 #include "core/export/targets/list.h"
 #include "core/io/safetensors.h"
 #include "core/quant/formats/list.h"
@@ -73,17 +74,14 @@ CardNotes card(const ExportSource &, const ExportOptions &options)
 
 void write(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context)
 {
-    std::vector<const LinearSite *> sites;
-    std::vector<TensorInfo> factors, scales;
+    std::vector<std::pair<const LinearSite *, Index>> layers;
+    std::vector<TensorInfo> scales;
     std::vector<Tensor> scaleVectors;
     const auto stats = source.statistics();
     for (const LinearSite &site : source.model().linearSites()) {
         if (!source.isCorrected(site))
             continue;
-        const Index rank = source.planFor(site).rank;
-        sites.push_back(&site);
-        factors.push_back({.name = site.name + ".A", .dtype = DType::F32, .shape = {site.in, rank}});
-        factors.push_back({.name = site.name + ".B", .dtype = DType::F32, .shape = {rank, site.out}});
+        layers.emplace_back(&site, source.planFor(site).rank);
         const VectorF64 scale = stats ? scaleVector(source, *stats, site) : VectorF64();
         if (scale.size() == 0)
             continue;
@@ -91,14 +89,12 @@ void write(const ExportSource &source, const ExportOptions &options, ExportFolde
         scales.push_back({.name = site.name + ".scale", .dtype = DType::F32, .shape = {site.in}});
         scaleVectors.push_back(floatTensor(scales.back().name, DType::F32, {site.in}, {single.data(), static_cast<std::size_t>(single.size())}));
     }
-    context.beginStage("writing the factors", sites.size());
-    SafetensorsWriter writer(folder.at(factorsName(options)), std::move(factors), {{"format", "pt"}});
-    for (const LinearSite *site : sites) {
+    context.beginStage("writing the factors", layers.size());
+    DictionaryWriter writer(folder.at(factorsName(options)), layers);
+    for (const auto &[site, rank] : layers) {
         context.checkStop();
         context.setDetail(site->name);
-        const LowRankCorrection correction = source.layer(*site, {.correction = true}, context.silent()).correction;
-        writer.write(floatTensor(site->name + ".A", DType::F32, correction.a));
-        writer.write(floatTensor(site->name + ".B", DType::F32, correction.b));
+        writer.write(*site, source.layer(*site, {.correction = true}, context.silent()).correction);
         context.advance();
     }
     folder.commit(writer.finished());
