@@ -18,6 +18,7 @@ using Align = TextTable::Align;
 
 struct CalibrateOptions {
     ModelOptions model;
+    std::string dataFolder;
     TextOptions text{"calibration"};
     CalibrationOptions calibration;
     bool diagonalOnly = false;
@@ -86,7 +87,8 @@ void addCalibrateCommand(CLI::App &app, Invocation &invocation)
     const auto options = std::make_shared<CalibrateOptions>();
     options->model.addModel(*command);
     options->model.addProject(*command);
-    options->text.add(*command, 128);
+    addDataFolder(*command, options->dataFolder, "Calibration data");
+    options->text.add(*command, 128, options->dataFolder);
     command->add_option("--batch", options->calibration.batch, "Windows in a batch: the lqer statistic is the largest of the batches' means")
         ->capture_default_str()
         ->type_name("N")

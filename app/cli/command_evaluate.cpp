@@ -22,6 +22,7 @@ namespace {
 struct EvaluateCommand {
     ModelOptions model;
     RecipeOptions recipe;
+    std::string dataFolder;
     TextOptions text{"evaluation"};
     EvaluationOptions evaluation;
     std::string calibration;
@@ -128,7 +129,8 @@ void addEvaluateCommand(CLI::App &app, Invocation &invocation)
     options->model.addProject(*command);
     options->model.addBase(*command);
     options->recipe.add(*command, false);
-    options->text.add(*command, 0);
+    addDataFolder(*command, options->dataFolder, "Evaluation data");
+    options->text.add(*command, 0, options->dataFolder);
     options->evaluation.add(*command);
     command->add_option("--calibration", options->calibration, "Key of the statistics the corrections come from (default: the latest)")->type_name("KEY");
     command->add_option("--logprobs", options->logProbabilities,

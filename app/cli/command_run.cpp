@@ -19,6 +19,7 @@ namespace {
 struct RunCommand {
     ModelOptions model;
     RecipeOptions recipe;
+    std::string dataFolder;
     TextOptions calibrationText{"calibration", "calibration-"};
     TextOptions evaluationText{"evaluation", "evaluation-"};
     EvaluationOptions evaluation;
@@ -124,13 +125,14 @@ void addRunCommand(CLI::App &app, Invocation &invocation)
     command->add_option("--max-rank", options->maxRank, "Keep factors up to this rank (0: all of a small layer, 256 of a large one)")
         ->type_name("K")
         ->check(CLI::NonNegativeNumber);
-    options->calibrationText.add(*command, 128);
+    addDataFolder(*command, options->dataFolder, "Calibration data");
+    options->calibrationText.add(*command, 128, options->dataFolder);
     command->add_option("--calibration-batch", options->calibrationBatch, "Windows in a batch: the lqer statistic is the largest of the batches' means")
         ->capture_default_str()
         ->type_name("N")
         ->check(CLI::Range(1, 1 << 20))
         ->group("Calibration data");
-    options->evaluationText.add(*command, 0);
+    options->evaluationText.add(*command, 0, options->dataFolder);
     options->evaluation.add(*command);
     command->callback([options, &invocation] { invocation.work = [options](Session &session) { return runModel(session, *options); }; });
 }

@@ -144,7 +144,9 @@ std::string layerTable(const std::vector<NamedReport> &reports)
 
 std::string dataLine(const PerplexityReport &report)
 {
-    return fmt::format("{}: {} windows of {} tokens, {} scored, convention {}", escaped(report.source), report.windows, report.windowOptions.length,
+    const std::string name = report.dataSet.empty() ? std::string() : fmt::format("{}, {} split, ", escaped(report.dataSet), escaped(report.split));
+    const std::string rows = report.rows > 0 ? fmt::format("{} rows, ", report.rows) : std::string();
+    return fmt::format("{}{}: {}{} windows of {} tokens, {} scored, convention {}", name, escaped(report.source), rows, report.windows, report.windowOptions.length,
                        report.tokens, toString(report.windowOptions.convention));
 }
 

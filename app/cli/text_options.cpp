@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/io/npy.h"
+#include "core/text/data_sets.h"
 
 namespace lqer::cli {
 
@@ -42,16 +43,40 @@ void cutRows(TokenWindows &windows, const std::string &path)
 
 }  // namespace
 
-void TextOptions::add(CLI::App &command, std::int64_t defaultWindows)
+void addDataFolder(CLI::App &command, std::string &folder, const std::string &group)
 {
+    command.add_option("--data", folder, "Folder with the data sets")->envname("LQER_DATA")->type_name("DIR")->group(group);
+}
+
+TextOptions::TextOptions(std::string role, std::string prefix)
+    : m_role(std::move(role)), m_prefix(std::move(prefix)), m_split(m_role == "calibration" ? "train" : "test")
+{
+}
+
+void TextOptions::add(CLI::App &command, std::int64_t defaultWindows, const std::string &dataFolder)
+{
+    m_dataFolder = &dataFolder;
     const std::string dashes = "--" + m_prefix;
     const std::string group = m_role == "calibration" ? "Calibration data" : "Evaluation data";
     m_options.maxWindows = defaultWindows;
-    CLI::Option *text = command.add_option(dashes + "text", m_text, fmt::format("Text file or .jsonl file (default: {}.txt in the model's folder)", m_role));
+    CLI::Option *text = command.add_option(dashes + "text", m_text,
+                                           fmt::format("Text file or .jsonl file, also with .gz (default: {}.txt in the model's folder)", m_role));
     text->type_name("FILE")->group(group);
-    command.add_option(dashes + "field", m_field, "Field of each line of a .jsonl file")->capture_default_str()->type_name("NAME")->group(group);
+    std::vector<std::string_view> names;
+    for (const DataSetInfo &info : dataSets())
+        names.push_back(info.name);
+    CLI::Option *dataSet = command.add_option(dashes + "data-set", m_dataSet,
+                                              fmt::format("Data set by its name, in the folder of --data: {}, or NAME for files NAME.SPLIT.EXT", fmt::join(names, ", ")));
+    dataSet->type_name("NAME")->excludes(text)->group(group);
+    command.add_option(dashes + "split", m_split, "Split of the data set: train, validation or test")->capture_default_str()->type_name("NAME")->needs(dataSet)->group(group);
+    command.add_option(dashes + "rows", m_options.maxRows, "Use the first N lines of a text, or documents of JSON lines (0: all)")
+        ->type_name("N")
+        ->capture_default_str()
+        ->check(CLI::NonNegativeNumber)
+        ->group(group);
+    command.add_option(dashes + "field", m_field, "Field of each JSON line")->capture_default_str()->type_name("NAME")->group(group);
     CLI::Option *tokens = command.add_option(dashes + "tokens", m_tokens, "Token ids instead of text: .npy file, int32 or int64, one or two dimensions");
-    tokens->type_name("FILE.npy")->excludes(text)->group(group);
+    tokens->type_name("FILE.npy")->excludes(text)->excludes(dataSet)->group(group);
     command.add_option(dashes + "lengths", m_lengths, "Number of ids in each row of the token file; the rest of a row is padding")
         ->type_name("FILE.npy")
         ->needs(tokens)
@@ -82,6 +107,27 @@ void TextOptions::add(CLI::App &command, std::int64_t defaultWindows)
         ->group(group);
 }
 
+TextSource TextOptions::source(const LoadedModel &model) const
+{
+    if (!m_dataSet.empty()) {
+        if (m_dataFolder->empty())
+            throw Error(ErrorCode::Argument, fmt::format("--{}data-set needs the folder with the data: --data DIR, or LQER_DATA in the environment", m_prefix));
+        TextSource found = findDataSet(*m_dataFolder, m_dataSet, dataSplitFromString(m_split));
+        found.jsonField = m_field;
+        return found;
+    }
+    TextSource source{m_text, m_field};
+    if (source.path.empty()) {
+        source.path = model.summary().folder + "/" + m_role + ".txt";
+        std::error_code error;
+        if (!std::filesystem::exists(source.path, error))
+            throw Error(ErrorCode::Argument,
+                        fmt::format("no {} text: give --{}text FILE, --{}data-set NAME or --{}tokens FILE.npy (there is no {} either)", m_role, m_prefix, m_prefix,
+                                    m_prefix, source.path));
+    }
+    return source;
+}
+
 std::shared_ptr<const TokenWindows> TextOptions::windows(Session &session, const LoadedModel &model) const
 {
     WindowOptions options = m_options;
@@ -101,15 +147,7 @@ std::shared_ptr<const TokenWindows> TextOptions::windows(Session &session, const
     }
     if (options.convention == WindowConvention::Tokens)
         throw Error(ErrorCode::Argument, fmt::format("the convention 'tokens' needs --{}tokens FILE.npy", m_prefix));
-    TextSource source{m_text, m_field};
-    if (source.path.empty()) {
-        source.path = model.summary().folder + "/" + m_role + ".txt";
-        std::error_code error;
-        if (!std::filesystem::exists(source.path, error))
-            throw Error(ErrorCode::Argument, fmt::format("no {} text: give --{}text FILE or --{}tokens FILE.npy (there is no {} either)", m_role,
-                                                         m_prefix, m_prefix, source.path));
-    }
-    return session.engine().windows(model, source, options, session.context());
+    return session.engine().windows(model, source(model), options, session.context());
 }
 
 }  // namespace lqer::cli

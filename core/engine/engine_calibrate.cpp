@@ -15,7 +15,7 @@ std::shared_ptr<const CalibrationResult> Engine::calibrate(const LoadedModel &mo
     const Stopwatch watch;
     CalibrationStats provenance;
     provenance.model = model.summary().fingerprint;
-    provenance.data = windows.source;
+    provenance.data = windows.provenance();
     provenance.dataHash = windows.hash;
     provenance.windows = static_cast<std::int64_t>(windows.windows.size());
     provenance.windowLength = longestWindow(windows);

@@ -122,6 +122,9 @@ PerplexityReport summarize(const TokenWindows &windows, std::span<const std::vec
     PerplexityReport report;
     report.windowOptions = windows.options;
     report.source = windows.source;
+    report.dataSet = windows.dataSet;
+    report.split = windows.split;
+    report.rows = windows.rows;
     report.dataHash = windows.hash;
     report.weighting = options.weighting;
     report.unscored = options.unscored;
@@ -273,6 +276,9 @@ Json PerplexityReport::toJson() const
     Json json = Json::object();
     json.set("window_options", windowOptionsToJson(windowOptions));
     json.set("source", source);
+    json.set("data_set", dataSet);
+    json.set("split", split);
+    json.set("rows", rows);
     json.set("data_hash", dataHash);
     json.set("weighting", toString(weighting));
     json.set("batch", batch);
@@ -307,6 +313,9 @@ PerplexityReport PerplexityReport::fromJson(const JsonReader &json)
     PerplexityReport report;
     report.windowOptions = windowOptionsFromJson(json["window_options"]);
     report.source = json["source"].string();
+    report.dataSet = json.string("data_set", "");  // this and the next two: not in reports from before there were names
+    report.split = json.string("split", "");
+    report.rows = json.integer("rows", 0, std::numeric_limits<std::int64_t>::max(), 0);
     report.dataHash = json["data_hash"].string();
     const std::string &weighting = json["weighting"].string();
     if (weighting != "token" && weighting != "batch")

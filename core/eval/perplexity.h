@@ -40,7 +40,10 @@ struct PerplexityOptions {
 // How well a model predicts a text. Natural logarithms unless the name says bits.
 struct PerplexityReport {
     WindowOptions windowOptions;  // names the convention
-    std::string source;           // file or data set
+    std::string source;           // file
+    std::string dataSet;          // "wikitext2" where it was found by name; else ""
+    std::string split;            // "test"
+    std::int64_t rows = 0;        // of the source that were used; 0 where there are none (token ids) or they were not counted
     std::string dataHash;
     LossWeighting weighting = LossWeighting::Token;
     std::int64_t batch = 0;           // windows per batch; 0 with LossWeighting::Token

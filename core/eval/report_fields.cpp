@@ -16,6 +16,7 @@ Json windowOptionsToJson(const WindowOptions &options)
     json.set("shards", options.shards);
     json.set("max_windows", options.maxWindows);
     json.set("batch", options.batch);
+    json.set("max_rows", options.maxRows);
     return json;
 }
 
@@ -34,6 +35,7 @@ WindowOptions windowOptionsFromJson(const JsonReader &json)
     options.shards = readCount(json, "shards");
     options.maxWindows = readCount(json, "max_windows");
     options.batch = readCount(json, "batch");
+    options.maxRows = json.integer("max_rows", 0, std::numeric_limits<std::int64_t>::max(), 0);  // reports from before there were any
     return options;
 }
 

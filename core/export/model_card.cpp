@@ -63,7 +63,7 @@ std::string measuredText(const ExportSource &source)
         return "Nothing was measured with this recipe before the export.\n";
     const PerplexityReport &perplexity = *report->perplexity;
     std::string text = fmt::format("Perplexity {} on {}: {} windows of {} tokens, {} scored, convention {}",
-                                   formatWithError(perplexity.headline(), perplexity.standardError), escaped(dataName(perplexity.source)),
+                                   formatWithError(perplexity.headline(), perplexity.standardError), escaped(dataName(perplexity)),
                                    perplexity.windows, perplexity.windowOptions.length, perplexity.tokens,
                                    toString(perplexity.windowOptions.convention));
     if (report->original)
@@ -74,9 +74,17 @@ std::string measuredText(const ExportSource &source)
 
 }  // namespace
 
-std::string dataName(const std::string &source)
+std::string dataName(const PerplexityReport &report)
 {
-    return std::filesystem::path(source).filename().string();
+    return report.dataSet.empty() ? dataName(report.source) : fmt::format("{}, {} split", report.dataSet, report.split);
+}
+
+std::string dataName(const std::string &provenance)
+{
+    constexpr std::string_view rowsOf = " rows of ";
+    const std::size_t at = provenance.find(rowsOf);
+    const std::size_t path = at == std::string::npos ? 0 : at + rowsOf.size();
+    return provenance.substr(0, path) + std::filesystem::path(provenance.substr(path)).filename().string();
 }
 
 std::string modelCard(const Exporter &exporter, const ExportSource &source, const ExportOptions &options,

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "core/eval/perplexity.h"
 #include "core/export/exporter.h"
 
 namespace lqer {
@@ -13,7 +14,9 @@ namespace lqer {
 std::string modelCard(const Exporter &exporter, const ExportSource &source, const ExportOptions &options,
                       std::span<const ExportProblem> warnings, const std::string &folder);
 
-// The data that a report was measured on (PerplexityReport::source) as a document for others names it: without the folders of this machine.
-std::string dataName(const std::string &source);
+// The data that a report was measured on, or statistics come from (TokenWindows::provenance()), as a document for others names it: without the
+// folders of this machine.
+std::string dataName(const PerplexityReport &report);
+std::string dataName(const std::string &provenance);
 
 }  // namespace lqer

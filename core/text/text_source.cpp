@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
+#include "core/text/text_source.h"
 
 #include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/base/text.h"
-#include "core/io/file.h"
-#include "core/text/token_windows.h"
+#include "core/io/json.h"
+#include "core/io/line_reader.h"
 
 namespace lqer {
 
@@ -14,67 +14,60 @@ namespace {
 
 constexpr std::uint64_t textLimit = 1ULL << 30;
 
-bool isJsonl(const TextSource &source)
+// Calls row(line, reader) for the lines of the source until it says that it has enough.
+template <typename Row>
+void forEachLine(const TextSource &source, const Row &row)
 {
-    return source.path.ends_with(".jsonl") || source.path.ends_with(".ndjson");
-}
-
-std::string readText(const TextSource &source)
-{
-    std::string text = readTextFile(source.path, textLimit);
-    if (text.empty())
+    LineReader reader(source.path);
+    std::string line;
+    while (reader.next(line)) {
+        if (reader.bytes() > textLimit)
+            throw Error(ErrorCode::Format, source.path, {},
+                        fmt::format("has more than {} of text: say how many rows are to be used", formatBytes(static_cast<double>(textLimit))));
+        if (!row(line, reader))
+            return;
+    }
+    if (reader.number() == 0)
         throw Error(ErrorCode::Format, source.path, {}, "is empty (0 bytes)");
-    std::size_t badByte = 0;
-    if (!isValidUtf8(text, &badByte))
-        throw Error(ErrorCode::Format, source.path, fmt::format("byte {}", badByte), "invalid UTF-8");
-    return text;
-}
-
-// Lines with their line feed.
-std::vector<std::string_view> linesOf(std::string_view text)
-{
-    std::vector<std::string_view> lines;
-    for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = std::min(text.find('\n', at), text.size() - 1) + 1;
-        lines.push_back(text.substr(at, end - at));
-        at = end;
-    }
-    return lines;
-}
-
-std::vector<std::string> readJsonl(const TextSource &source)
-{
-    const std::string text = readText(source);
-    std::vector<std::string> values;
-    const std::vector<std::string_view> lines = linesOf(text);
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-        if (lines[i].find_first_not_of(" \t\r\n") == std::string_view::npos)
-            continue;
-        const std::string place = fmt::format("{}, line {}", source.path, i + 1);
-        const Json json = parseJson(lines[i], place);
-        values.push_back(JsonReader(json, place)[source.jsonField].string());
-    }
-    if (values.empty())
-        throw Error(ErrorCode::Format, source.path, {}, "has no lines with JSON");
-    return values;
 }
 
 }  // namespace
 
-std::vector<std::string> readRows(const TextSource &source)
+bool isJsonLines(const TextSource &source)
 {
-    if (isJsonl(source))
-        return readJsonl(source);
-    const std::string text = readText(source);
-    const std::vector<std::string_view> lines = linesOf(text);
-    return {lines.begin(), lines.end()};
+    return hasEnding(source.path, ".jsonl") || hasEnding(source.path, ".ndjson") || hasEnding(source.path, ".json");
 }
 
-std::vector<std::string> readDocuments(const TextSource &source)
+std::vector<std::string> readRows(const TextSource &source, std::int64_t maxRows)
 {
-    if (isJsonl(source))
-        return readJsonl(source);
-    return {readText(source)};
+    std::vector<std::string> rows;
+    const bool json = isJsonLines(source);
+    forEachLine(source, [&](const std::string &line, const LineReader &reader) {
+        if (!json) {
+            rows.push_back(line);
+        } else if (line.find_first_not_of(" \t\r\n") != std::string::npos) {
+            const std::string place = reader.place();
+            const Json value = parseJson(line, place);
+            rows.push_back(JsonReader(value, place)[source.jsonField].string());
+        }
+        return maxRows <= 0 || static_cast<std::int64_t>(rows.size()) < maxRows;
+    });
+    if (rows.empty())
+        throw Error(ErrorCode::Format, source.path, {}, "has no lines with JSON");
+    return rows;
+}
+
+std::vector<std::string> readDocuments(const TextSource &source, std::int64_t maxRows, std::int64_t *count)
+{
+    std::vector<std::string> rows = readRows(source, maxRows);
+    if (count)
+        *count = static_cast<std::int64_t>(rows.size());
+    if (isJsonLines(source))
+        return rows;
+    std::string text;
+    for (const std::string &row : rows)
+        text += row;
+    return {std::move(text)};
 }
 
 }  // namespace lqer

@@ -39,6 +39,7 @@ void checkOptions(const WindowOptions &options)
     };
     require(options.length >= 2, fmt::format("a window must have at least 2 tokens, found {}", options.length));
     require(options.maxWindows >= 0, fmt::format("the number of windows must not be negative, found {}", options.maxWindows));
+    require(options.maxRows >= 0, fmt::format("the number of rows must not be negative, found {}", options.maxRows));
     require(options.batch >= 1, fmt::format("a batch must have at least 1 window, found {}", options.batch));
     if (options.convention == WindowConvention::Strided)
         require(options.stride >= 1 && options.stride < options.length,
@@ -86,11 +87,13 @@ std::vector<std::pair<std::size_t, std::size_t>> contiguousParts(std::size_t cou
 
 void makeSharded(const TextSource &source, const Tokenizer &tokenizer, TokenWindows &result)
 {
-    std::vector<std::string> rows = readRows(source);
+    std::vector<std::string> rows = readRows(source, result.options.maxRows);
+    result.rows = static_cast<std::int64_t>(rows.size());
     // The WikiText loader yields "" for a line of white space only, and other lines with their line feed.
-    for (std::string &row : rows)
-        if (row.find_first_not_of(" \t\r\n") == std::string::npos)
-            row.clear();
+    if (!isJsonLines(source))
+        for (std::string &row : rows)
+            if (row.find_first_not_of(" \t\r\n") == std::string::npos)
+                row.clear();
     const auto shardCount = [&](std::size_t things) { return std::min(static_cast<std::size_t>(result.options.shards), things); };
 
     // First map: one list of ids per batch of rows, special tokens included.
@@ -169,7 +172,7 @@ void makeWordPerplexity(const TextSource &source, const Tokenizer &tokenizer, To
     const std::optional<TokenId> prefix = tokenizer.bosId() ? tokenizer.bosId() : tokenizer.eosId();
     if (!prefix)
         throw Error(ErrorCode::Argument, source.path, {}, "word perplexity needs a tokenizer with a BOS or an EOS token");
-    for (const std::string &document : readDocuments(source)) {
+    for (const std::string &document : readDocuments(source, result.options.maxRows, &result.rows)) {
         if (isFull(result))
             break;
         std::vector<TokenId> ids = tokenizer.encode(document, false);
@@ -192,6 +195,8 @@ std::string hashOf(const TokenWindows &result)
     Hasher hasher;
     hasher.add(fmt::format("{} length {} stride {} shards {} windows {} batch {}", toString(options.convention), options.length,
                            options.stride, options.shards, options.maxWindows, options.batch));
+    if (options.maxRows > 0)
+        hasher.add(fmt::format("rows {}", options.maxRows));
     for (const TokenWindow &window : result.windows) {
         const std::array<std::int64_t, 2> head{static_cast<std::int64_t>(window.ids.size()), window.firstScored};
         hasher.add(std::as_bytes(std::span(head)));
@@ -252,15 +257,27 @@ std::int64_t TokenWindows::scoredTokens() const
     return count;
 }
 
+std::string TokenWindows::provenance() const
+{
+    if (dataSet.empty() && options.maxRows == 0)
+        return source;
+    std::string text;
+    if (!dataSet.empty())
+        text = fmt::format("{}, {} split, ", dataSet, split);
+    return text + fmt::format("{} rows of {}", rows, source);
+}
+
 TokenWindows makeWindows(const TextSource &source, const Tokenizer &tokenizer, const WindowOptions &options)
 {
     checkOptions(options);
     TokenWindows result;
     result.options = options;
     result.source = source.path;
+    result.dataSet = source.dataSet;
+    result.split = source.split;
     std::int64_t bytes = 0;
     const auto wholeText = [&](bool addSpecial) {
-        const std::string text = join(readDocuments(source));
+        const std::string text = join(readDocuments(source, result.options.maxRows, &result.rows));
         bytes = static_cast<std::int64_t>(text.size());
         std::vector<TokenId> ids = tokenizer.encode(text, addSpecial);
         result.totalIds = static_cast<std::int64_t>(ids.size());

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/io/json.h"
+#include "core/text/text_source.h"
 #include "core/text/tokenizer.h"
 
 namespace lqer {
@@ -31,6 +31,7 @@ struct WindowOptions {
     std::int64_t shards = 8;       // Sharded only
     std::int64_t maxWindows = 0;   // 0: all
     std::int64_t batch = 1;        // windows per batch, where the convention weights by batch
+    std::int64_t maxRows = 0;      // of the source: only the first ones (the papers' num_raw_samples); 0: all
     friend bool operator==(const WindowOptions &, const WindowOptions &) = default;
 };
 
@@ -47,23 +48,18 @@ struct TokenWindow {
 struct TokenWindows {
     std::vector<TokenWindow> windows;
     WindowOptions options;
-    std::string source;            // file or data set, for the report
+    std::string source;            // file, for the report
+    std::string dataSet;           // "wikitext2" where it was found by name; else ""
+    std::string split;             // "test"
+    std::int64_t rows = 0;         // of the source that were used: lines, or documents of JSON lines; 0 for token ids
     std::string hash;              // of the ids and options: provenance of statistics and reports
     std::int64_t totalIds = 0;     // before the tail was dropped
     std::int64_t words = 0;        // WordPerplexity: white-space separated words of the source
     std::int64_t bytes = 0;        // of the source, where all of it is scored (WordPerplexity; Strided with BOS); else 0
     std::int64_t scoredTokens() const;
+    // Where the tokens come from, in one line: "wikitext2, train split, 4096 rows of PATH"; PATH alone where it was given by its path and used whole.
+    std::string provenance() const;
 };
-
-// Rows of a text source. A text file's rows are its lines with their line feed kept; of JSONL, the named field of each line.
-// Throws Error(Format) for an empty file, invalid UTF-8 (naming the byte) and broken JSON (naming the line).
-struct TextSource {
-    std::string path;
-    std::string jsonField = "text";  // for files ending in .jsonl
-};
-std::vector<std::string> readRows(const TextSource &source);
-// The documents a text source holds: the whole file for text, one per line for JSONL.
-std::vector<std::string> readDocuments(const TextSource &source);
 
 // Throws Error(Argument) for options that make no sense, a text too short for one window, or a convention that needs a BOS
 // the tokenizer does not have.

@@ -10,6 +10,7 @@
 
 #include "core/base/hash.h"
 #include "core/io/atomic_file.h"
+#include "core/io/json.h"
 #include "core/io/safetensors.h"
 #include "core/tensor/half.h"
 

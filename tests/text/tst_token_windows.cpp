@@ -260,7 +260,7 @@ private slots:
         QTest::addColumn<QByteArray>("content");
         QTest::addColumn<QString>("message");
         QTest::newRow("empty") << "t.txt" << QByteArray() << "t.txt: is empty";
-        QTest::newRow("no UTF-8") << "t.txt" << QByteArray("ab\xC0\xAF") << "t.txt, byte 2: invalid UTF-8";
+        QTest::newRow("no UTF-8") << "t.txt" << QByteArray("ab\xC0\xAF") << "t.txt, line 1, byte 2: invalid UTF-8";
         QTest::newRow("blank JSONL") << "t.jsonl" << QByteArray("\n \n") << "t.jsonl: has no lines with JSON";
         QTest::newRow("broken JSONL") << "t.jsonl" << QByteArray("{\"text\":\"a\"}\n{\"text\":\n") << "t.jsonl, line 2";
         QTest::newRow("field of another type") << "t.jsonl" << QByteArray("{\"text\":5}")

@@ -44,7 +44,8 @@ std::string perplexityText(const PerplexityReport &report)
 // Without the folder: a page that is passed on need not tell where somebody keeps their files.
 std::string conventionText(const PerplexityReport &report)
 {
-    return fmt::format("{}: {} windows of {} tokens, {} scored, convention {}", dataName(report.source), report.windows, report.windowOptions.length, report.tokens,
+    const std::string rows = report.rows > 0 ? fmt::format("{} rows, ", report.rows) : std::string();
+    return fmt::format("{}: {}{} windows of {} tokens, {} scored, convention {}", dataName(report), rows, report.windows, report.windowOptions.length, report.tokens,
                        toString(report.windowOptions.convention));
 }
 
@@ -112,7 +113,7 @@ private:
         m_html += fmt::format("<p class=\"kicker\">Quantization report</p>\n<h1>{}</h1>\n", markup(m_view.source.modelName()));
         m_html += fmt::format("<p class=\"sub\">{} · {} parameters · recipe “{}”{}</p>\n", markup(model.config().architecture), grouped(model.parameters()),
                               markup(m_view.source.recipe().name),
-                              m_view.perplexity() ? " · measured on " + markup(dataName(m_view.perplexity()->source)) : "");
+                              m_view.perplexity() ? " · measured on " + markup(dataName(*m_view.perplexity())) : "");
         m_html += fmt::format("<p class=\"verdict\">{}</p>\n", verdict());
         cards();
         modelTable();

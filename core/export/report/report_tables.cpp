@@ -61,7 +61,7 @@ std::string layersCsv(const ReportView &view)
 
 std::string reportsCsv(const ReportView &view)
 {
-    CsvTable table({"number", "name", "title", "created [UTC]", "recipe", "this_recipe", "checkpoint_fingerprint", "calibration", "source", "data_hash",
+    CsvTable table({"number", "name", "title", "created [UTC]", "recipe", "this_recipe", "checkpoint_fingerprint", "calibration", "source", "data_set", "split", "rows", "data_hash",
                     "convention", "window_length [tokens]", "windows", "scored [tokens]", "weighting", "perplexity", "standard_error", "mean_nll [nat]",
                     "bits_per_token [bit]", "bits_per_byte [bit]", "word_perplexity", "original_perplexity", "original_standard_error", "original_mean_nll [nat]",
                     "kl_divergence [nat]", "kl_standard_error [nat]", "same_top_token", "size [B]", "original_size [B]", "weight_bits_per_weight",
@@ -74,14 +74,15 @@ std::string reportsCsv(const ReportView &view)
         table.text(report.recipe ? report.recipe->name : "").text(run.isMain ? "true" : "false").text(report.fingerprint).text(report.calibration);
         if (report.perplexity) {
             const PerplexityReport &measured = *report.perplexity;
-            table.text(measured.source).text(measured.dataHash).text(toString(measured.windowOptions.convention)).integer(measured.windowOptions.length)
+            table.text(measured.source).text(measured.dataSet).text(measured.split);
+            table.integer(measured.rows).text(measured.dataHash).text(toString(measured.windowOptions.convention)).integer(measured.windowOptions.length)
                 .integer(measured.windows).integer(measured.tokens).text(toString(measured.weighting)).number(measured.perplexity)
                 .number(measured.standardError).number(measured.meanNll).number(measured.bitsPerToken);
             // 0 stands for what is not known of the text.
             table.number(measured.bitsPerByte > 0 ? std::optional(measured.bitsPerByte) : std::nullopt);
             table.number(measured.wordPerplexity > 0 ? std::optional(measured.wordPerplexity) : std::nullopt);
         }
-        for (int i = report.perplexity ? 13 : 0; i < 13; ++i)
+        for (int i = report.perplexity ? 16 : 0; i < 16; ++i)
             table.nothing();
         if (report.original)
             table.number(report.original->perplexity).number(report.original->standardError).number(report.original->meanNll);
