@@ -93,6 +93,7 @@ int run(int argc, char **argv)
     addEvaluateCommand(app, invocation);
     addExportCommand(app, invocation);
     addReportCommand(app, invocation);
+    addAdaptCommand(app, invocation);
     addProjectCommand(app, invocation);
     for (CLI::App *command : app.get_subcommands({}))
         command->fallthrough();

@@ -57,6 +57,7 @@ void addEvaluateCommand(CLI::App &app, Invocation &invocation);
 void addRunCommand(CLI::App &app, Invocation &invocation);
 void addExportCommand(CLI::App &app, Invocation &invocation);
 void addReportCommand(CLI::App &app, Invocation &invocation);
+void addAdaptCommand(CLI::App &app, Invocation &invocation);
 void addProjectCommand(CLI::App &app, Invocation &invocation);
 
 }  // namespace lqer::cli

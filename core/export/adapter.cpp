@@ -23,8 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char *adapterTypeName = "adapter_dtype";
-constexpr const char *configName = "adapter_config.json";
-constexpr const char *weightsName = "adapter_model.safetensors";
 constexpr std::uint64_t configBytesPerLayer = 512;
 constexpr Index vllmRanks[] = {1, 8, 16, 32, 64, 128, 256, 320, 512};
 
@@ -57,25 +55,7 @@ std::string leafOf(const std::string &module)
     return module.substr(module.rfind('.') + 1);
 }
 
-// Module names by their last part where every layer with that last part is corrected, else whole.
-Json targetModules(const ExportSource &source)
-{
-    std::map<std::string, bool> leaves;  // last part of the name -> all of them are corrected
-    for (const LinearSite &site : source.model().linearSites()) {
-        const auto [place, isNew] = leaves.emplace(leafOf(site.name), true);
-        place->second = place->second && source.isCorrected(site);
-    }
-    Json targets = Json::array();
-    for (const auto &[leaf, all] : leaves)
-        if (all)
-            targets.append(leaf);
-    for (const LinearSite *site : correctedSites(source))
-        if (!leaves.at(leafOf(site->name)))
-            targets.append(site->name);
-    return targets;
-}
-
-Json adapterConfig(const ExportSource &source)
+Json configOf(const ExportSource &source)
 {
     const Index largest = source.largestRank();
     // Keys are module names as they are: their dots match any character, which no other module's name uses, and older versions of PEFT
@@ -87,16 +67,9 @@ Json adapterConfig(const ExportSource &source)
             ranks.set(site->name, source.planFor(*site).rank);
         transposed = transposed || site->storedTransposed;
     }
-    return Json::object().set("peft_type", "LORA").set("task_type", "CAUSAL_LM").set("base_model_name_or_path", "../base").set("inference_mode", true)
-        .set("r", largest).set("lora_alpha", largest).set("lora_dropout", 0.0).set("bias", "none").set("fan_in_fan_out", transposed)
-        .set("use_rslora", false).set("use_dora", false).set("modules_to_save", Json()).set("init_lora_weights", true)
-        .set("layers_to_transform", Json()).set("layers_pattern", Json()).set("target_modules", targetModules(source))
-        .set("rank_pattern", ranks).set("alpha_pattern", ranks);
-}
-
-std::string factorName(const LinearSite &site, const char *factor)
-{
-    return fmt::format("base_model.model.{}.lora_{}.weight", site.name, factor);
+    return adapterConfig({.base = "../base", .rank = largest, .alpha = largest, .transposed = transposed,
+                          .targets = adapterTargets(source.model().linearSites(), [&](const LinearSite &site) { return source.isCorrected(site); }),
+                          .rankPattern = ranks, .alphaPattern = ranks});
 }
 
 // Each pair of a column of A and a row of B is shifted by a power of two until both reach equally high: their product stays what it is, and
@@ -121,6 +94,37 @@ bool isServedWithAdapters(const ExportSource &source)
 }
 
 }  // namespace
+
+Json adapterConfig(const AdapterSettings &settings)
+{
+    return Json::object().set("peft_type", "LORA").set("task_type", "CAUSAL_LM").set("base_model_name_or_path", settings.base).set("inference_mode", true)
+        .set("r", settings.rank).set("lora_alpha", settings.alpha).set("lora_dropout", settings.dropout).set("bias", "none").set("fan_in_fan_out", settings.transposed)
+        .set("use_rslora", false).set("use_dora", false).set("modules_to_save", Json()).set("init_lora_weights", true)
+        .set("layers_to_transform", Json()).set("layers_pattern", Json()).set("target_modules", settings.targets)
+        .set("rank_pattern", settings.rankPattern).set("alpha_pattern", settings.alphaPattern);
+}
+
+std::string adapterTensor(const LinearSite &site, const char *factor)
+{
+    return fmt::format("base_model.model.{}.lora_{}.weight", site.name, factor);
+}
+
+Json adapterTargets(std::span<const LinearSite> sites, const std::function<bool(const LinearSite &)> &chosen)
+{
+    std::map<std::string, bool> leaves;  // last part of the name -> all of them are chosen
+    for (const LinearSite &site : sites) {
+        const auto [place, isNew] = leaves.emplace(leafOf(site.name), true);
+        place->second = place->second && chosen(site);
+    }
+    Json targets = Json::array();
+    for (const auto &[leaf, all] : leaves)
+        if (all)
+            targets.append(leaf);
+    for (const LinearSite &site : sites)
+        if (chosen(site) && !leaves.at(leafOf(site.name)))
+            targets.append(site.name);
+    return targets;
+}
 
 const char *const bareBaseRemark =
     "Requests to the bare base model run without the correction: in vLLM and SGLang name the adapter's model in the request, in transformers load "
@@ -168,20 +172,20 @@ void writeAdapter(const ExportSource &source, const ExportOptions &options, Expo
     std::vector<TensorInfo> tensors;
     for (const LinearSite *site : sites) {
         const Index rank = source.planFor(*site).rank;
-        tensors.push_back({.name = factorName(*site, "A"), .dtype = dtype, .shape = {rank, site->in}});
-        tensors.push_back({.name = factorName(*site, "B"), .dtype = dtype, .shape = {site->out, rank}});
+        tensors.push_back({.name = adapterTensor(*site, "A"), .dtype = dtype, .shape = {rank, site->in}});
+        tensors.push_back({.name = adapterTensor(*site, "B"), .dtype = dtype, .shape = {site->out, rank}});
     }
     context.beginStage("writing the adapter", sites.size());
-    folder.writeJson(std::string(adapterFolder) + configName, adapterConfig(source));
-    SafetensorsWriter writer(folder.at(std::string(adapterFolder) + weightsName), std::move(tensors), {{"format", "pt"}});
+    folder.writeJson(std::string(adapterFolder) + adapterConfigName, configOf(source));
+    SafetensorsWriter writer(folder.at(std::string(adapterFolder) + adapterWeightsName), std::move(tensors), {{"format", "pt"}});
     for (const LinearSite *site : sites) {
         context.checkStop();
         context.setDetail(site->name);
         LowRankCorrection correction = source.layer(*site, {.correction = true}, context.silent()).correction;
         if (dtype == DType::F16 && !exact)
             balance(correction);
-        writer.write(floatTensor(factorName(*site, "A"), dtype, Matrix(correction.a.transpose()), exact));
-        writer.write(floatTensor(factorName(*site, "B"), dtype, Matrix(correction.b.transpose()), exact));
+        writer.write(floatTensor(adapterTensor(*site, "A"), dtype, Matrix(correction.a.transpose()), exact));
+        writer.write(floatTensor(adapterTensor(*site, "B"), dtype, Matrix(correction.b.transpose()), exact));
         context.advance();
     }
     folder.commit(writer.finished());
@@ -192,8 +196,8 @@ void verifyAdapter(const ExportSource &source, const std::string &folder)
     const std::vector<const LinearSite *> sites = correctedSites(source);
     if (sites.empty())
         return;
-    const std::string configPath = (fs::path(folder) / adapterFolder / configName).string();
-    const SafetensorsFile file((fs::path(folder) / adapterFolder / weightsName).string());
+    const std::string configPath = (fs::path(folder) / adapterFolder / adapterConfigName).string();
+    const SafetensorsFile file((fs::path(folder) / adapterFolder / adapterWeightsName).string());
     const Json json = readJsonFile(configPath);
     const JsonReader config(json, configPath);
     std::vector<std::pair<std::string, std::int64_t>> patterns;
@@ -207,8 +211,8 @@ void verifyAdapter(const ExportSource &source, const std::string &folder)
                 break;
             }
         }
-        const TensorInfo *a = file.find(factorName(*site, "A"));
-        const TensorInfo *b = file.find(factorName(*site, "B"));
+        const TensorInfo *a = file.find(adapterTensor(*site, "A"));
+        const TensorInfo *b = file.find(adapterTensor(*site, "B"));
         if (rank != source.planFor(*site).rank || !a || !b || a->shape != Shape{rank, site->in} || b->shape != Shape{site->out, rank})
             throw Error(ErrorCode::Format, configPath, layerPlace(*site),
                         fmt::format("its factors do not read back with rank {}", source.planFor(*site).rank));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,25 @@ namespace lqer {
 // Base and adapter lie apart, because engines look for weights in the folder they are given.
 inline constexpr const char *baseFolder = "base/";
 inline constexpr const char *adapterFolder = "adapter/";
+
+inline constexpr const char *adapterConfigName = "adapter_config.json";
+inline constexpr const char *adapterWeightsName = "adapter_model.safetensors";
+
+// What adapter_config.json says of a LoRA adapter.
+struct AdapterSettings {
+    std::string base;           // base_model_name_or_path
+    Index rank = 0;
+    Json alpha;                 // a number; PEFT scales by alpha / rank
+    double dropout = 0;
+    bool transposed = false;    // the base keeps its weights as (in, out)
+    Json targets;               // module names, by their last part where that says it all
+    Json rankPattern = Json::object(), alphaPattern = Json::object();
+};
+Json adapterConfig(const AdapterSettings &settings);
+// Names of the factors' tensors; factor: "A" or "B".
+std::string adapterTensor(const LinearSite &site, const char *factor);
+// The modules for which `chosen` holds, by the last part of their names where it holds for every layer with that last part, else whole.
+Json adapterTargets(std::span<const LinearSite> sites, const std::function<bool(const LinearSite &)> &chosen);
 
 // The element type of the factors: "exact" is the narrowest that holds the recipe's formats of A and B.
 ExportOption adapterTypeOption();

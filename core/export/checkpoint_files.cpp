@@ -245,14 +245,14 @@ Tensor floatTensor(const std::string &name, DType dtype, const Matrix &values, b
     return floatTensor(name, dtype, {values.rows(), values.cols()}, {values.data(), static_cast<std::size_t>(values.size())}, exact);
 }
 
-TensorGroup originalTensor(const ExportSource &source, const CheckpointEntry &entry, DType dtype)
+TensorGroup originalTensor(const Checkpoint &checkpoint, const CheckpointEntry &entry, DType dtype)
 {
-    const TensorInfo &info = *source.checkpoint().find(entry.stored);
+    const TensorInfo &info = *checkpoint.find(entry.stored);
     const DType kept = entry.isParameter ? dtype : info.dtype;
     return {{{.name = entry.name, .dtype = kept, .shape = info.shape}},
-            [&source, stored = entry.stored, name = entry.name, kept](const TaskContext &) {
+            [&checkpoint, stored = entry.stored, name = entry.name, kept](const TaskContext &) {
                 std::vector<Tensor> made;
-                made.push_back(source.checkpoint().read(stored));
+                made.push_back(checkpoint.read(stored));
                 if (made.front().dtype() != kept)
                     made.front() = converted(name, made.front(), kept);
                 return made;
@@ -291,17 +291,17 @@ void writeCheckpoint(ExportFolder &folder, const std::string &prefix, const std:
                      Json::object().set("metadata", Json::object().set("total_size", total)).set("weight_map", Json(std::move(places))));
 }
 
-void writeModelFiles(const ExportSource &source, ExportFolder &folder, const std::string &prefix, DType dtype,
+void writeModelFiles(const Checkpoint &checkpoint, ExportFolder &folder, const std::string &prefix, DType dtype,
                      const std::vector<std::pair<std::string, Json>> &changes)
 {
-    Json config = source.checkpoint().config();
+    Json config = checkpoint.config();
     config.set(config.find("dtype") ? "dtype" : "torch_dtype", torchName(dtype));
     for (const auto &[key, value] : changes)
         config.set(key, value);
     folder.writeJson(prefix + "config.json", config);
     std::error_code ignored;
     for (const char *name : copiedFiles) {
-        const fs::path from = fs::path(source.checkpoint().folder()) / name;
+        const fs::path from = fs::path(checkpoint.folder()) / name;
         if (fs::exists(from, ignored))
             folder.copy(from.string(), prefix + name);
     }

@@ -43,7 +43,7 @@ Tensor floatTensor(const std::string &name, DType dtype, Shape shape, std::span<
 Tensor floatTensor(const std::string &name, DType dtype, const Matrix &values, bool exact = false);
 
 // An entry that is no linear layer as a group of one, in `dtype`.
-TensorGroup originalTensor(const ExportSource &source, const CheckpointEntry &entry, DType dtype);
+TensorGroup originalTensor(const Checkpoint &checkpoint, const CheckpointEntry &entry, DType dtype);
 
 // Bytes of all tensors of the groups, and of headers and index about them.
 std::uint64_t checkpointBytes(const std::vector<TensorGroup> &groups);
@@ -54,7 +54,7 @@ void writeCheckpoint(ExportFolder &folder, const std::string &prefix, const std:
                      const TaskContext &context);
 
 // config.json with its torch_dtype replaced and `changes` set at the top level; generation_config.json and tokenizer files byte by byte.
-void writeModelFiles(const ExportSource &source, ExportFolder &folder, const std::string &prefix, DType dtype,
+void writeModelFiles(const Checkpoint &checkpoint, ExportFolder &folder, const std::string &prefix, DType dtype,
                      const std::vector<std::pair<std::string, Json>> &changes = {});
 // Upper bound of what writeModelFiles() writes.
 std::uint64_t modelFilesBytes(const ExportSource &source);

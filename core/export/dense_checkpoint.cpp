@@ -65,7 +65,7 @@ std::vector<TensorGroup> denseCheckpoint(const ExportSource &source, DenseWeight
     std::vector<TensorGroup> groups;
     for (const CheckpointEntry &entry : checkpointEntries(source.model()))
         groups.push_back(entry.site ? denseLayer(source, *entry.site, weights, dtype, exact)
-                                    : originalTensor(source, entry, dtype));
+                                    : originalTensor(source.checkpoint(), entry, dtype));
     return groups;
 }
 

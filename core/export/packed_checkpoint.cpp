@@ -59,7 +59,7 @@ std::vector<TensorGroup> packedCheckpoint(const ExportSource &source, const Weig
     std::vector<TensorGroup> groups;
     for (const CheckpointEntry &entry : checkpointEntries(source.model())) {
         if (!entry.site) {
-            groups.push_back(originalTensor(source, entry, rest));
+            groups.push_back(originalTensor(source.checkpoint(), entry, rest));
             continue;
         }
         const LinearSite &site = *entry.site;
@@ -90,7 +90,7 @@ std::uint64_t packedCheckpointBytes(const ExportSource &source, const ExportOpti
 void writePackedCheckpoint(const ExportSource &source, const ExportOptions &options, const std::vector<TensorGroup> &groups, DType rest,
                            const Json &quantizationConfig, ExportFolder &folder, const TaskContext &context)
 {
-    writeModelFiles(source, folder, baseFolder, rest, {{"quantization_config", quantizationConfig}});
+    writeModelFiles(source.checkpoint(), folder, baseFolder, rest, {{"quantization_config", quantizationConfig}});
     writeCheckpoint(folder, baseFolder, groups, shardBytes(options), context);
     writeAdapter(source, options, folder, context);
 }

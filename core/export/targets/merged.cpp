@@ -54,7 +54,7 @@ CardNotes card(const ExportSource &source, const ExportOptions &options)
 
 void write(const ExportSource &source, const ExportOptions &options, ExportFolder &folder, const TaskContext &context)
 {
-    writeModelFiles(source, folder, "", chosenType(source, options));
+    writeModelFiles(source.checkpoint(), folder, "", chosenType(source, options));
     writeCheckpoint(folder, "", groups(source, options), shardBytes(options), context);
 }
 

@@ -62,7 +62,7 @@ void write(const ExportSource &source, const ExportOptions &options, ExportFolde
         if (source.planFor(site).quantize)
             formats.set(site.name, shortName(source.planFor(site).formats.weight));
     // Under a key of its own: a quantization_config would make loaders look for packed weights.
-    writeModelFiles(source, folder, baseFolder, dtype, {{"lqer", Json::object().set("dequantized_from", std::move(formats))}});
+    writeModelFiles(source.checkpoint(), folder, baseFolder, dtype, {{"lqer", Json::object().set("dequantized_from", std::move(formats))}});
     writeCheckpoint(folder, baseFolder, groups(source, options), shardBytes(options), context);
     writeAdapter(source, options, folder, context);
 }
