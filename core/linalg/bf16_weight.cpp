@@ -61,17 +61,20 @@ auto guarded(Index in, Index out, const Work &work)
     }
 }
 
-// Rows of `from` next to each other.
-void toBf16(const ConstMatrixRef &from, std::uint16_t *to)
-{
-    for (Index row = 0; row < from.rows(); ++row)
-        forProcessor([in = from.data() + row * from.outerStride(), out = to + row * from.cols(), count = from.cols()] {
-            for (Index i = 0; i < count; ++i)
-                out[i] = floatToBf16(in[i]);
-        });
-}
-
 }  // namespace
+
+Bf16Rows::Bf16Rows(const ConstMatrixRef &x, MatrixPool &pool, const TaskContext &context)
+    : m_rows(x.rows()), m_cols(x.cols()), m_room(pool.take(x.rows(), (x.cols() + 1) / 2)),
+      m_values(reinterpret_cast<std::uint16_t *>(m_room->data()))
+{
+    parallelFor(context, m_rows, tileRows, [&](Index begin, Index end) {
+        for (Index row = begin; row < end; ++row)
+            forProcessor([in = x.data() + row * x.outerStride(), out = m_values + row * m_cols, count = m_cols] {
+                for (Index i = 0; i < count; ++i)
+                    out[i] = floatToBf16(in[i]);
+            });
+    });
+}
 
 struct Bf16Weight::State {
     Index in;
@@ -128,18 +131,24 @@ Index Bf16Weight::out() const { return m_state->out; }
 
 void Bf16Weight::multiply(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const
 {
+    MatrixPool pool;
+    multiply(Bf16Rows(x, pool, context), std::move(y), context);
+}
+
+void Bf16Weight::multiply(const Bf16Rows &x, MatrixRef y, const TaskContext &context) const
+{
     LQER_ASSERT(x.cols() == in() && y.rows() == x.rows() && y.cols() == out());
     parallelFor(context, x.rows(), tileRows, [&](Index begin, Index end) {
         useSingleThreadedOneDnn();
         const Index rows = end - begin;
-        std::vector<std::uint16_t> narrow(static_cast<std::size_t>(rows * in()));
-        toBf16(x.middleRows(begin, rows), narrow.data());
         guarded(in(), out(), [&] {
             const auto described = product(rows, in(), out(), m_state->layout, std::max<Index>(out(), y.outerStride()));
-            std::vector<std::byte> scratch(described.scratchpad_desc().get_size());
+            thread_local std::vector<std::byte> scratch;  // some megabytes, for every product of this thread
+            if (scratch.size() < described.scratchpad_desc().get_size())
+                scratch.resize(described.scratchpad_desc().get_size());
             dnnl::stream stream(processor());
             dnnl::matmul(described)
-                .execute(stream, {{DNNL_ARG_SRC, dnnl::memory(described.src_desc(), processor(), narrow.data())},
+                .execute(stream, {{DNNL_ARG_SRC, dnnl::memory(described.src_desc(), processor(), const_cast<std::uint16_t *>(x.row(begin)))},
                                   {DNNL_ARG_WEIGHTS, dnnl::memory(m_state->layout, processor(), m_state->data())},
                                   {DNNL_ARG_DST, dnnl::memory(described.dst_desc(), processor(), y.data() + begin * y.outerStride())},
                                   {DNNL_ARG_SCRATCHPAD, dnnl::memory(described.scratchpad_desc(), processor(), scratch.data())}});

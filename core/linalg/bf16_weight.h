@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "core/task/task_context.h"
 #include "core/tensor/matrix.h"
+#include "core/tensor/matrix_pool.h"
 
 namespace lqer {
+
+// Inputs (tokens, in) in bfloat16, rows next to each other: made once for all weights that they are multiplied with. Rounded to
+// nearest even.
+class Bf16Rows {
+public:
+    // Its memory comes from the pool.
+    Bf16Rows(const ConstMatrixRef &x, MatrixPool &pool, const TaskContext &context = {});
+    Index rows() const { return m_rows; }
+    Index cols() const { return m_cols; }
+    const std::uint16_t *row(Index index) const { return m_values + index * m_cols; }
+
+private:
+    Index m_rows, m_cols;
+    PooledMatrix m_room;
+    std::uint16_t *m_values;
+};
 
 // The weight (out, in) of a linear layer in bfloat16, laid out for the processor's bfloat16 products: half the bytes of float
 // and twice its speed. A product of two bfloat16 values is exact in float, and sums are float, so where bfloat16 holds weight and
@@ -25,6 +43,7 @@ public:
     Index in() const;
     Index out() const;
     // y = x W^T, x (tokens, in) rounded to bfloat16; values below 2^-126 count as zero. In fixed blocks of tokens over the pool.
+    void multiply(const Bf16Rows &x, MatrixRef y, const TaskContext &context = {}) const;
     void multiply(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context = {}) const;
     // As floats, (out, in).
     Matrix values() const;

@@ -2,6 +2,8 @@
 #include "core/model/attention.h"
 
 #include <algorithm>
+#include <memory>
+#include <span>
 
 #include "core/base/check.h"
 #include "core/linalg/gemm.h"
@@ -19,15 +21,15 @@ Index firstSeen(const AttentionGeometry &geometry, Index token)
     return geometry.slidingWindow > 0 ? std::max<Index>(0, token - geometry.slidingWindow + 1) : 0;
 }
 
-// One row of scores becomes probabilities: scores[0] belongs to key `firstKey`; keys that `token` does not see get 0.
-void normalizeScores(const AttentionGeometry &geometry, Index token, Index firstKey, Eigen::Ref<Eigen::RowVectorXf> scores)
+// Of one row of scores, the part that belongs to keys that `token` sees, where scores[0] belongs to key `firstKey`; the others
+// become 0.
+std::span<float> seenScores(const AttentionGeometry &geometry, Index token, Index firstKey, Eigen::Ref<Eigen::RowVectorXf> scores)
 {
     const Index begin = firstSeen(geometry, token) - firstKey;
     const Index end = token + 1 - firstKey;
     scores.head(begin).setZero();
     scores.tail(scores.size() - end).setZero();
-    auto seen = scores.segment(begin, end - begin);
-    softmax(std::span(seen.data(), static_cast<std::size_t>(seen.size())), geometry.scoreDivisor);
+    return {scores.data() + begin, static_cast<std::size_t>(end - begin)};
 }
 
 }  // namespace
@@ -41,15 +43,21 @@ void attend(const AttentionGeometry &geometry, const ConstMatrixRef &query, cons
     parallelFor(context, geometry.heads, 1, [&](Index head, Index) {
         const auto keys = key.middleCols(head / shared * dim, dim);
         const auto values = value.middleCols(head / shared * dim, dim);
+        // For the scores of any of its blocks: one allocation a head.
+        const auto room = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(std::min(tokens, rowBlock) * tokens));
         for (Index begin = 0; begin < tokens; begin += rowBlock) {
+            context.checkStop();
             const Index end = std::min(tokens, begin + rowBlock);
             const Index firstKey = firstSeen(geometry, begin);
-            Matrix scores(end - begin, end - firstKey);
-            const auto queries = query.block(begin, head * dim, end - begin, dim);
-            multiplyTransposed(queries, keys.middleRows(firstKey, end - firstKey), scores);
+            Eigen::Map<Matrix> scores(room.get(), end - begin, end - firstKey);
+            multiplyTransposed(query.block(begin, head * dim, end - begin, dim), keys.middleRows(firstKey, end - firstKey), scores);
+            auto seen = result.block(begin, head * dim, end - begin, dim);
+            Vector sums(end - begin);
             for (Index token = begin; token < end; ++token)
-                normalizeScores(geometry, token, firstKey, scores.row(token - begin));
-            multiply(scores, values.middleRows(firstKey, end - firstKey), result.block(begin, head * dim, end - begin, dim));
+                sums[token - begin] = exponentials(seenScores(geometry, token, firstKey, scores.row(token - begin)), geometry.scoreDivisor);
+            multiply(scores, values.middleRows(firstKey, end - firstKey), seen);
+            // Dividing what is seen costs less than dividing all probabilities.
+            seen.array().colwise() /= sums.array();
         }
     });
 }
@@ -78,7 +86,7 @@ void attendThroughHooks(const AttentionGeometry &geometry, const ForwardHooks &h
         auto scores = probabilities.middleRows(head * tokens, tokens);
         multiply(queries.middleRows(head * tokens, tokens), keys.middleRows(head * dim, dim), scores);
         for (Index token = 0; token < tokens; ++token)
-            normalizeScores(geometry, token, 0, scores.row(token));
+            softmax(seenScores(geometry, token, 0, scores.row(token)), geometry.scoreDivisor);
     });
     Matrix values(geometry.heads * tokens, dim);
     for (Index head = 0; head < geometry.heads; ++head)

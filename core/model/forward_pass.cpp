@@ -69,7 +69,7 @@ void ForwardPass::forEachWindow(WindowGroup &group, bool observed, const WindowS
         });
         for (std::size_t i = 0; i < count; ++i)
             for (const auto &[site, x] : inputs[i])
-                m_hooks.observe(*site, group.first + begin + i, x);
+                m_hooks.observe(*site, group.first + begin + i, *x);
     }
 }
 
@@ -93,8 +93,9 @@ void ForwardPass::embed(WindowGroup &group)
         std::vector<std::int64_t> rows(ids.begin(), ids.end());
         hidden = m_weights.tableRows(layout.tokenEmbedding, table, rows);
         if (project) {
-            Matrix x = std::move(hidden);
-            hidden = project->apply(x, m_silent);
+            PooledMatrix x = m_pool.take(hidden.rows(), hidden.cols());
+            *x = hidden;
+            hidden = *project->apply(LinearInput(*x, m_pool), m_silent);
             keepInput(*project, std::move(x), inputs);
         }
         if (positions) {
@@ -117,10 +118,11 @@ void ForwardPass::finish(WindowGroup &group)
         project.emplace(projection(*layout.projectOut));
     forEachWindow(group, project && project->observedInput(), [&](std::size_t, Matrix &hidden, SiteInputs &inputs) {
         if (norm)
-            hidden = norm->apply(hidden);
+            norm->apply(hidden, hidden);
         if (project) {
-            Matrix x = std::move(hidden);
-            hidden = project->apply(x, m_silent);
+            PooledMatrix x = m_pool.take(hidden.rows(), hidden.cols());
+            *x = hidden;
+            hidden = *project->apply(LinearInput(*x, m_pool), m_silent);
             keepInput(*project, std::move(x), inputs);
         }
     });
@@ -168,7 +170,7 @@ void ForwardPass::runHidden(const GroupHidden &finished)
             m_context.checkStop();
             const std::shared_ptr<const LoadedBlock> loaded = block(layer);
             forEachWindow(group, loaded->isObserved(), [&](std::size_t, Matrix &hidden, SiteInputs &inputs) {
-                loaded->run(m_hooks, m_rotary ? &m_rotary->table(hidden.rows()) : nullptr, hidden, inputs, m_silent);
+                loaded->run(m_hooks, m_rotary ? &m_rotary->table(hidden.rows()) : nullptr, m_pool, hidden, inputs, m_silent);
                 m_context.advance();
             });
         }

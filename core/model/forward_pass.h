@@ -64,6 +64,7 @@ private:
     std::int64_t m_blocks;
     std::size_t m_group;
     std::optional<Rotary> m_rotary;
+    MatrixPool m_pool;
     // What stays loaded between groups.
     std::map<std::int64_t, std::shared_ptr<const LoadedBlock>> m_keptBlocks;
     std::shared_ptr<const Matrix> m_keptHead;

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/hooks.h"
 
+#include <utility>
+
 namespace lqer {
+
+void LinearOperator::apply(const ConstMatrixRef &x, MatrixRef y) const
+{
+    MatrixPool pool;
+    apply(LinearInput(x, pool), std::move(y));
+}
 
 std::unique_ptr<LinearOperator> ForwardHooks::makeLinear(const LinearSite &, const Matrix &, const Vector &) { return nullptr; }
 bool ForwardHooks::changesAttention(std::int64_t) const { return false; }

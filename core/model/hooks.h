@@ -1,23 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "core/model/sites.h"
 #include "core/task/task_context.h"
 #include "core/tensor/matrix.h"
+#include "core/tensor/matrix_pool.h"
 #include "core/tensor/shape.h"
 
 namespace lqer {
+
+// What linear layers read together (q, k, v; gate, up): x (tokens, in), rows of one window, and what one of them has made of it for
+// its product (rounded, packed), so that the others need not make it again. Used on one thread.
+class LinearInput {
+public:
+    // x and the pool, where operators take their own arrays from, outlive it.
+    LinearInput(const ConstMatrixRef &x, MatrixPool &pool) : m_x(x), m_pool(pool) {}
+
+    const ConstMatrixRef &x() const { return m_x; }
+    MatrixPool &pool() const { return m_pool; }
+    // What make(), a T by value, returned when it was first asked for under `key`, which says everything that make() depends on.
+    template <typename T, typename Make>
+    const T &made(std::string_view key, const Make &make) const
+    {
+        auto found = m_made.find(key);
+        if (found == m_made.end())
+            found = m_made.emplace(key, std::make_shared<const T>(make())).first;
+        return *static_cast<const T *>(found->second.get());
+    }
+
+private:
+    ConstMatrixRef m_x;
+    MatrixPool &m_pool;
+    mutable std::map<std::string, std::shared_ptr<const void>, std::less<>> m_made;
+};
 
 // A linear layer as the forward pass uses it: y = x W^T + b, or what a quantized, corrected layer computes instead.
 // Immutable after construction; called from several threads at once.
 class LinearOperator {
 public:
     virtual ~LinearOperator() = default;
-    // x (tokens, in), y (tokens, out). Rows belong to one window each call.
-    virtual void apply(const ConstMatrixRef &x, MatrixRef y) const = 0;
+    // y (tokens, out).
+    virtual void apply(const LinearInput &x, MatrixRef y) const = 0;
+    // Of an input that nobody else reads.
+    void apply(const ConstMatrixRef &x, MatrixRef y) const;
 };
 
 // The operands of the two attention products, in the layout the papers' code quantizes them (numerics.md D):

@@ -16,6 +16,14 @@ namespace {
 
 constexpr Index lanes = 16;
 
+double sumOfLanes(double (&parts)[lanes])
+{
+    for (Index width = lanes / 2; width > 0; width /= 2)
+        for (Index lane = 0; lane < width; ++lane)
+            parts[lane] += parts[lane + width];
+    return parts[0];
+}
+
 // sum of term(i) in double over interleaved partial sums: one fixed order, whatever the alignment of the data or the processor.
 template <typename Term>
 double sumInDouble(Index count, Term term)
@@ -27,24 +35,22 @@ double sumInDouble(Index count, Term term)
             parts[lane] += term(i + lane);
     for (; i < count; ++i)
         parts[0] += term(i);
-    for (Index width = lanes / 2; width > 0; width /= 2)
-        for (Index lane = 0; lane < width; ++lane)
-            parts[lane] += parts[lane + width];
-    return parts[0];
+    return sumOfLanes(parts);
 }
 
 // Not smaller than any element that is a number.
 float largest(const float *values, Index count)
 {
-    float most[lanes];
-    std::fill_n(most, lanes, values[0]);
+    constexpr Index wide = 4 * lanes;  // chains that do not wait for each other
+    float most[wide];
+    std::fill_n(most, wide, values[0]);
     Index i = 0;
-    for (; i + lanes <= count; i += lanes)
-        for (Index lane = 0; lane < lanes; ++lane)
+    for (; i + wide <= count; i += wide)
+        for (Index lane = 0; lane < wide; ++lane)
             most[lane] = values[i + lane] > most[lane] ? values[i + lane] : most[lane];
     for (; i < count; ++i)
         most[0] = values[i] > most[0] ? values[i] : most[0];
-    return *std::max_element(most, most + lanes);
+    return *std::max_element(most, most + wide);
 }
 
 // exp to about 2 units in the last place, in operations that all processors round alike; between 2^-126 and 2^127. NaN stays NaN.
@@ -65,6 +71,29 @@ float exponential(float x)
     const float y = (p * r) * r + r + 1;
     const auto exponent = static_cast<std::int32_t>(n == n ? n : 0.0F) + 127;
     return y * std::bit_cast<float>(exponent << 23);
+}
+
+void activateRow(Activation activation, Eigen::Map<Eigen::ArrayXf> values)
+{
+    switch (activation) {
+    case Activation::Silu:
+        forProcessor([v = values.data(), count = values.size()] {
+            for (Index i = 0; i < count; ++i)
+                v[i] /= 1 + exponential(-v[i]);
+        });
+        break;
+    case Activation::Relu: values = values.max(0.0F); break;
+    case Activation::Gelu:
+        values = values.unaryExpr(
+            [](float v) { return 0.5F * v * (1 + std::erf(v * static_cast<float>(1 / std::numbers::sqrt2))); });
+        break;
+    case Activation::GeluTanh: {
+        // 0.5 v (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3)))
+        const auto slope = static_cast<float>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
+        values = 0.5F * values * (1 + (slope * (values + 0.044715F * values.cube())).tanh());
+        break;
+    }
+    }
 }
 
 }  // namespace
@@ -113,42 +142,71 @@ void layerNorm(const ConstMatrixRef &x, const Vector &weight, const Vector &bias
 
 void activate(Activation activation, MatrixRef x)
 {
-    for (Index row = 0; row < x.rows(); ++row) {
-        Eigen::Map<Eigen::ArrayXf> values(&x(row, 0), x.cols());
-        switch (activation) {
-        case Activation::Silu:
-            forProcessor([v = values.data(), count = values.size()] {
-                for (Index i = 0; i < count; ++i)
-                    v[i] /= 1 + exponential(-v[i]);
-            });
-            break;
-        case Activation::Relu: values = values.max(0.0F); break;
-        case Activation::Gelu:
-            values = values.unaryExpr(
-                [](float v) { return 0.5F * v * (1 + std::erf(v * static_cast<float>(1 / std::numbers::sqrt2))); });
-            break;
-        case Activation::GeluTanh: {
-            // 0.5 v (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3)))
-            const auto slope = static_cast<float>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
-            values = 0.5F * values * (1 + (slope * (values + 0.044715F * values.cube())).tanh());
-            break;
-        }
-        }
+    for (Index row = 0; row < x.rows(); ++row)
+        activateRow(activation, {&x(row, 0), x.cols()});
+}
+
+void activateGate(Activation activation, MatrixRef gate, const ConstMatrixRef &up)
+{
+    LQER_ASSERT(gate.rows() == up.rows() && gate.cols() == up.cols());
+    for (Index row = 0; row < gate.rows(); ++row) {
+        activateRow(activation, {&gate(row, 0), gate.cols()});
+        forProcessor([v = &gate(row, 0), factor = up.row(row).data(), count = gate.cols()] {
+            for (Index i = 0; i < count; ++i)
+                v[i] *= factor[i];
+        });
     }
+}
+
+void add(MatrixRef y, const ConstMatrixRef &x)
+{
+    LQER_ASSERT(y.rows() == x.rows() && y.cols() == x.cols());
+    for (Index row = 0; row < y.rows(); ++row)
+        forProcessor([v = &y(row, 0), term = x.row(row).data(), count = y.cols()] {
+            for (Index i = 0; i < count; ++i)
+                v[i] += term[i];
+        });
+}
+
+void addToRows(MatrixRef y, const Vector &bias)
+{
+    LQER_ASSERT(y.cols() == bias.size());
+    for (Index row = 0; row < y.rows(); ++row)
+        forProcessor([v = &y(row, 0), term = bias.data(), count = y.cols()] {
+            for (Index i = 0; i < count; ++i)
+                v[i] += term[i];
+        });
+}
+
+float exponentials(std::span<float> values, float divisor)
+{
+    float total = 0;
+    forProcessor([&total, v = values.data(), count = static_cast<Index>(values.size()), divisor] {
+        const float most = largest(v, count);
+        const float scale = 1 / divisor;
+        double sums[lanes] = {};
+        Index i = 0;
+        for (; i + lanes <= count; i += lanes)
+            for (Index lane = 0; lane < lanes; ++lane) {
+                const float e = exponential((v[i + lane] - most) * scale);
+                v[i + lane] = e;
+                sums[lane] += static_cast<double>(e);
+            }
+        for (; i < count; ++i) {
+            v[i] = exponential((v[i] - most) * scale);
+            sums[0] += static_cast<double>(v[i]);
+        }
+        total = static_cast<float>(sumOfLanes(sums));
+    });
+    return total;
 }
 
 void softmax(std::span<float> values, float divisor)
 {
-    forProcessor([v = values.data(), count = static_cast<Index>(values.size()), divisor] {
-        if (divisor != 1)
-            for (Index i = 0; i < count; ++i)
-                v[i] /= divisor;
-        const float most = largest(v, count);
+    const float factor = 1 / exponentials(values, divisor);
+    forProcessor([v = values.data(), count = static_cast<Index>(values.size()), factor] {
         for (Index i = 0; i < count; ++i)
-            v[i] = exponential(v[i] - most);
-        const auto sum = static_cast<float>(sumInDouble(count, [=](Index i) { return static_cast<double>(v[i]); }));
-        for (Index i = 0; i < count; ++i)
-            v[i] /= sum;
+            v[i] *= factor;
     });
 }
 

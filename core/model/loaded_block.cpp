@@ -24,23 +24,23 @@ LoadedLinear::LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, c
     }
 }
 
-Matrix LoadedLinear::apply(const ConstMatrixRef &x, const TaskContext &context) const
+PooledMatrix LoadedLinear::apply(const LinearInput &x, const TaskContext &context) const
 {
-    Matrix y(x.rows(), m_out);
+    PooledMatrix y = x.pool().take(x.x().rows(), m_out);
     if (m_replacement) {
-        m_replacement->apply(x, y);
+        m_replacement->apply(x, *y);
         return y;
     }
     if (m_narrow)
-        m_narrow->multiply(x, y, context);
+        m_narrow->multiply(x.made<Bf16Rows>("bf16", [&] { return Bf16Rows(x.x(), x.pool(), context); }), *y, context);
     else
-        multiplyTransposed(x, m_weight, y, context);
+        multiplyTransposed(x.x(), m_weight, *y, context);
     if (m_bias.size() > 0)
-        y.rowwise() += m_bias.transpose();
+        addToRows(*y, m_bias);
     return y;
 }
 
-void keepInput(const LoadedLinear &linear, Matrix &&x, SiteInputs &inputs)
+void keepInput(const LoadedLinear &linear, PooledMatrix x, SiteInputs &inputs)
 {
     if (linear.observedInput())
         inputs.emplace_back(linear.observedInput(), std::move(x));
@@ -51,14 +51,12 @@ LoadedNorm::LoadedNorm(const ModelConfig &config, const ModelWeights &weights, c
 {
 }
 
-Matrix LoadedNorm::apply(const ConstMatrixRef &x) const
+void LoadedNorm::apply(const ConstMatrixRef &x, MatrixRef y) const
 {
-    Matrix y(x.rows(), x.cols());
     if (m_kind == NormKind::Rms)
-        rmsNorm(x, m_weight, m_eps, y);
+        rmsNorm(x, m_weight, m_eps, std::move(y));
     else
-        layerNorm(x, m_weight, m_bias, m_eps, y);
-    return y;
+        layerNorm(x, m_weight, m_bias, m_eps, std::move(y));
 }
 
 namespace {
@@ -119,12 +117,12 @@ const LoadedLinear &LoadedBlock::linear(LinearRole role) const
 }
 
 // What the heads see together, (tokens, heads * headDim): the input of the output projection.
-Matrix LoadedBlock::attention(const ForwardHooks &hooks, const RotaryTable *rotary, const ConstMatrixRef &x,
-                              const TaskContext &context) const
+PooledMatrix LoadedBlock::attention(const ForwardHooks &hooks, const RotaryTable *rotary, const LinearInput &x,
+                                    const TaskContext &context) const
 {
     const Index queries = m_geometry.heads * m_geometry.headDim;
     const Index keys = m_geometry.kvHeads * m_geometry.headDim;
-    Matrix fused, q, k, v;
+    PooledMatrix fused, q, k, v;
     if (const LoadedLinear *qkv = find(LinearRole::FusedQkv)) {
         fused = qkv->apply(x, context);
     } else {
@@ -132,56 +130,67 @@ Matrix LoadedBlock::attention(const ForwardHooks &hooks, const RotaryTable *rota
         k = linear(LinearRole::Key).apply(x, context);
         v = linear(LinearRole::Value).apply(x, context);
     }
-    const bool split = fused.size() == 0;
-    MatrixRef query = split ? MatrixRef(q) : MatrixRef(fused.leftCols(queries));
-    MatrixRef key = split ? MatrixRef(k) : MatrixRef(fused.middleCols(queries, keys));
-    const ConstMatrixRef value = split ? ConstMatrixRef(v) : ConstMatrixRef(fused.rightCols(keys));
+    MatrixRef query = fused ? MatrixRef(fused->leftCols(queries)) : MatrixRef(*q);
+    MatrixRef key = fused ? MatrixRef(fused->middleCols(queries, keys)) : MatrixRef(*k);
+    const ConstMatrixRef value = fused ? ConstMatrixRef(fused->rightCols(keys)) : ConstMatrixRef(*v);
     if (rotary) {
         rotate(*rotary, m_geometry.headDim, query);
         rotate(*rotary, m_geometry.headDim, key);
     }
     if (m_config.queryScaledFirst)
         query *= static_cast<float>(1 / std::sqrt(static_cast<double>(m_geometry.headDim)));
-    Matrix seen(x.rows(), queries);
+    PooledMatrix seen = x.pool().take(query.rows(), queries);
     if (m_changesAttention)
-        attendThroughHooks(m_geometry, hooks, m_layer, query, key, value, seen, context);
+        attendThroughHooks(m_geometry, hooks, m_layer, query, key, value, *seen, context);
     else
-        attend(m_geometry, query, key, value, seen, context);
+        attend(m_geometry, query, key, value, *seen, context);
     return seen;
 }
 
-Matrix LoadedBlock::mlp(Matrix x, SiteInputs &inputs, const TaskContext &context) const
+PooledMatrix LoadedBlock::mlp(MatrixPool &pool, PooledMatrix x, SiteInputs &inputs, const TaskContext &context) const
 {
-    Matrix inner;
     const LoadedLinear *gate = find(LinearRole::Gate);
     const LoadedLinear &first = gate ? *gate : linear(LinearRole::Fc1);
-    inner = first.apply(x, context);
-    activate(m_config.activation, inner);
-    if (gate)
-        inner.array() *= linear(LinearRole::Up).apply(x, context).array();
+    PooledMatrix inner;
+    {
+        const LinearInput input(*x, pool);
+        inner = first.apply(input, context);
+        if (gate)
+            activateGate(m_config.activation, *inner, *linear(LinearRole::Up).apply(input, context));
+        else
+            activate(m_config.activation, *inner);
+    }
     keepInput(first, std::move(x), inputs);
     const LoadedLinear &last = linear(gate ? LinearRole::Down : LinearRole::Fc2);
-    Matrix y = last.apply(inner, context);
+    PooledMatrix y = last.apply(LinearInput(*inner, pool), context);
     keepInput(last, std::move(inner), inputs);
     return y;
 }
 
-void LoadedBlock::run(const ForwardHooks &hooks, const RotaryTable *rotary, Matrix &hidden, SiteInputs &inputs,
+void LoadedBlock::run(const ForwardHooks &hooks, const RotaryTable *rotary, MatrixPool &pool, Matrix &hidden, SiteInputs &inputs,
                       const TaskContext &context) const
 {
+    const auto normed = [&](const LoadedNorm &norm) {
+        PooledMatrix x = pool.take(hidden.rows(), hidden.cols());
+        if (m_config.normBefore)
+            norm.apply(hidden, *x);
+        else
+            *x = hidden;
+        return x;
+    };
     {
-        Matrix x = m_config.normBefore ? m_attentionNorm.apply(hidden) : hidden;
-        Matrix seen = attention(hooks, rotary, x, context);
+        PooledMatrix x = normed(m_attentionNorm);
+        PooledMatrix seen = attention(hooks, rotary, LinearInput(*x, pool), context);
         keepInput(m_linears.front(), std::move(x), inputs);
         const LoadedLinear &output = linear(LinearRole::Output);
-        hidden += output.apply(seen, context);
+        add(hidden, *output.apply(LinearInput(*seen, pool), context));
         keepInput(output, std::move(seen), inputs);
     }
     if (!m_config.normBefore)
-        hidden = m_attentionNorm.apply(hidden);
-    hidden += mlp(m_config.normBefore ? m_mlpNorm.apply(hidden) : hidden, inputs, context);
+        m_attentionNorm.apply(hidden, hidden);
+    add(hidden, *mlp(pool, normed(m_mlpNorm), inputs, context));
     if (!m_config.normBefore)
-        hidden = m_mlpNorm.apply(hidden);
+        m_mlpNorm.apply(hidden, hidden);
 }
 
 }  // namespace lqer

@@ -18,7 +18,7 @@
 namespace lqer {
 
 // What observers get of one window: each observed site's input.
-using SiteInputs = std::vector<std::pair<const ActivationSite *, Matrix>>;
+using SiteInputs = std::vector<std::pair<const ActivationSite *, PooledMatrix>>;
 
 // A linear layer in memory, or what a hook put in its place.
 class LoadedLinear {
@@ -29,8 +29,8 @@ public:
     LinearRole role() const { return m_role; }
     const ActivationSite *observedInput() const { return m_input; }
     bool isNarrow() const { return m_narrow.has_value(); }
-    // y (tokens, out) of x (tokens, in).
-    Matrix apply(const ConstMatrixRef &x, const TaskContext &context) const;
+    // y (tokens, out) of x (tokens, in), from the pool of the input.
+    PooledMatrix apply(const LinearInput &x, const TaskContext &context) const;
 
 private:
     LinearRole m_role;
@@ -45,7 +45,8 @@ private:
 class LoadedNorm {
 public:
     LoadedNorm(const ModelConfig &config, const ModelWeights &weights, const NormLayout &names);
-    Matrix apply(const ConstMatrixRef &x) const;
+    // x and y may be the same.
+    void apply(const ConstMatrixRef &x, MatrixRef y) const;
 
 private:
     NormKind m_kind;
@@ -68,16 +69,16 @@ public:
     // Bytes of its linear layers, as they are multiplied; what hooks put in their place counts as float32.
     std::uint64_t bytes() const { return m_bytes; }
     // hidden (tokens, hidden) of one window goes through the block in place; inputs of observed sites are appended to `inputs`.
-    // rotary is null with learned positions.
-    void run(const ForwardHooks &hooks, const RotaryTable *rotary, Matrix &hidden, SiteInputs &inputs,
+    // rotary is null with learned positions. `pool` outlives what is appended.
+    void run(const ForwardHooks &hooks, const RotaryTable *rotary, MatrixPool &pool, Matrix &hidden, SiteInputs &inputs,
              const TaskContext &context) const;
 
 private:
     const LoadedLinear *find(LinearRole role) const;
     const LoadedLinear &linear(LinearRole role) const;
-    Matrix attention(const ForwardHooks &hooks, const RotaryTable *rotary, const ConstMatrixRef &x,
-                     const TaskContext &context) const;
-    Matrix mlp(Matrix x, SiteInputs &inputs, const TaskContext &context) const;
+    PooledMatrix attention(const ForwardHooks &hooks, const RotaryTable *rotary, const LinearInput &x,
+                           const TaskContext &context) const;
+    PooledMatrix mlp(MatrixPool &pool, PooledMatrix x, SiteInputs &inputs, const TaskContext &context) const;
 
     const ModelConfig &m_config;
     std::int64_t m_layer;
@@ -90,6 +91,6 @@ private:
 };
 
 // Keeps x for the observers of the site that `linear` reads, if there are any.
-void keepInput(const LoadedLinear &linear, Matrix &&x, SiteInputs &inputs);
+void keepInput(const LoadedLinear &linear, PooledMatrix x, SiteInputs &inputs);
 
 }  // namespace lqer

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "core/base/check.h"
+#include "core/base/processor.h"
 
 namespace lqer {
 
@@ -108,16 +109,18 @@ void rotate(const RotaryTable &table, std::int64_t headDim, MatrixRef x)
     for (Index token = 0; token < x.rows(); ++token) {
         const float *cosine = &table.cosine(token, 0);
         const float *sine = &table.sine(token, 0);
-        for (Index head = 0; head < x.cols(); head += headDim) {
-            float *first = &x(token, head);
-            float *second = first + half;
-            for (Index i = 0; i < half; ++i) {
-                const float a = first[i];
-                const float b = second[i];
-                first[i] = a * cosine[i] - b * sine[i];
-                second[i] = b * cosine[i] + a * sine[i];
+        forProcessor([=, row = &x(token, 0), width = x.cols()] {
+            for (Index head = 0; head < width; head += headDim) {
+                float *__restrict first = row + head;
+                float *__restrict second = first + half;
+                for (Index i = 0; i < half; ++i) {
+                    const float a = first[i];
+                    const float b = second[i];
+                    first[i] = a * cosine[i] - b * sine[i];
+                    second[i] = b * cosine[i] + a * sine[i];
+                }
             }
-        }
+        });
     }
 }
 

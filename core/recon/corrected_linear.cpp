@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,37 +11,85 @@
 #include "core/base/error.h"
 #include "core/linalg/bf16_weight.h"
 #include "core/linalg/gemm.h"
+#include "core/model/layers.h"
 
 namespace lqer {
 
-struct CorrectedLinear::State {
-    Matrix weight;                     // empty if narrow
-    std::optional<Bf16Weight> narrow;  // the same where bfloat16 holds it and the inputs
-    Vector bias;
-    LowRankCorrection correction;
-    bool flatActivations = false;
-    std::unique_ptr<Quantizer> activation, xa, xab;  // null: passthrough
-
-    void quantizeRows(const std::unique_ptr<Quantizer> &format, Matrix &x) const
-    {
-        if (!format)
-            return;
-        const std::span<float> flat(x.data(), static_cast<std::size_t>(x.size()));
-        format->quantize(flat, flatActivations ? Shape{x.rows(), x.cols()} : Shape{1, x.rows(), x.cols()}, flat);
-    }
-};
-
 namespace {
 
-std::unique_ptr<Quantizer> quantizerOrNull(const FormatSpec &spec)
-{
-    return spec.isPassthrough() ? nullptr : makeQuantizer(spec);
-}
+// A format that values go through on their way, and what is made of it.
+struct ValueFormat {
+    std::string text;
+    std::unique_ptr<Quantizer> quantizer;  // null: passthrough
+
+    explicit ValueFormat(const FormatSpec &spec) : text(spec.toString())
+    {
+        if (!spec.isPassthrough())
+            quantizer = makeQuantizer(spec);
+    }
+    // True if bfloat16 holds every result, but for tiny values that pass through.
+    bool isNarrow() const { return quantizer && quantizer->significantBits() <= 8; }
+};
+
+// The second operand of y = x M^T.
+class Factor {
+public:
+    // `narrow`: x fits bfloat16. M (n, k) then is multiplied in it if it fits, too, and the processor can.
+    Factor(Matrix values, bool narrow)
+    {
+        if (narrow && values.size() > 0 && Bf16Weight::isSupported() && Bf16Weight::holds(values))
+            m_narrow.emplace(values);
+        else
+            m_values = std::move(values);
+    }
+    bool isNarrow() const { return m_narrow.has_value(); }
+    void multiply(const Bf16Rows &x, MatrixRef y) const { m_narrow->multiply(x, std::move(y)); }
+    void multiply(const ConstMatrixRef &x, MatrixRef y) const { multiplyTransposed(x, m_values, std::move(y)); }
+    Matrix values() const { return m_narrow ? m_narrow->values() : m_values; }
+
+private:
+    Matrix m_values;  // empty if narrow
+    std::optional<Bf16Weight> m_narrow;
+};
 
 }  // namespace
 
+struct CorrectedLinear::State {
+    ValueFormat activation, xa, xab;
+    Factor weight;
+    Vector bias;
+    Index rank;
+    Factor a, b;  // A^T (rank, in), B^T (out, rank)
+    bool flatActivations = false;
+
+    // Qx(x).
+    PooledMatrix quantized(const ValueFormat &format, const ConstMatrixRef &x, MatrixPool &pool) const
+    {
+        PooledMatrix y = pool.take(x.rows(), x.cols());
+        if (x.outerStride() != x.cols())
+            *y = x;
+        quantize(format, x.outerStride() == x.cols() ? x.data() : y->data(), *y);
+        return y;
+    }
+    void quantize(const ValueFormat &format, const float *x, Matrix &y) const
+    {
+        if (!format.quantizer)
+            return;
+        const auto size = static_cast<std::size_t>(y.size());
+        format.quantizer->quantize({x, size}, flatActivations ? Shape{y.rows(), y.cols()} : Shape{1, y.rows(), y.cols()},
+                                   {y.data(), size});
+    }
+    // y = values M^T, the values as they are or in bfloat16, as the factor wants them.
+    static void multiply(const Factor &factor, const ConstMatrixRef &values, MatrixPool &pool, MatrixRef y)
+    {
+        if (factor.isNarrow())
+            factor.multiply(Bf16Rows(values, pool), std::move(y));
+        else
+            factor.multiply(values, std::move(y));
+    }
+};
+
 CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCorrection correction, const LinearFormats &formats)
-    : m_state(std::make_unique<State>())
 {
     const Index out = quantizedWeight.rows();
     const Index in = quantizedWeight.cols();
@@ -50,53 +99,55 @@ CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCor
         && (correction.a.rows() != in || correction.b.cols() != out || correction.b.rows() != correction.rank()))
         throw Error(ErrorCode::Shape, fmt::format("weight is {}x{}, A {}x{}, B {}x{}", out, in, correction.a.rows(),
                                                   correction.a.cols(), correction.b.rows(), correction.b.cols()));
-    m_state->activation = quantizerOrNull(formats.activation);
-    m_state->xa = quantizerOrNull(formats.xa);
-    m_state->xab = quantizerOrNull(formats.xab);
-    m_state->flatActivations = formats.flatActivations;
-    if (const auto format = quantizerOrNull(formats.bias); format && bias.size() > 0) {
+    ValueFormat activation(formats.activation), xa(formats.xa), xab(formats.xab);
+    if (const ValueFormat format(formats.bias); format.quantizer && bias.size() > 0) {
         const std::span<float> flat(bias.data(), static_cast<std::size_t>(bias.size()));
-        format->quantize(flat, {bias.size()}, flat);
+        format.quantizer->quantize(flat, {bias.size()}, flat);
     }
-    if (m_state->activation && m_state->activation->significantBits() <= 8 && quantizedWeight.size() > 0 && Bf16Weight::isSupported()
-        && Bf16Weight::holds(quantizedWeight))
-        m_state->narrow.emplace(quantizedWeight);
-    else
-        m_state->weight = std::move(quantizedWeight);
-    m_state->bias = std::move(bias);
-    m_state->correction = std::move(correction);
+    const bool narrow = activation.isNarrow(), narrowXa = xa.isNarrow();
+    m_state.reset(new State{std::move(activation), std::move(xa), std::move(xab), Factor(std::move(quantizedWeight), narrow), std::move(bias),
+                            correction.rank(), Factor(correction.a.transpose(), narrow), Factor(correction.b.transpose(), narrowXa),
+                            formats.flatActivations});
 }
 
 CorrectedLinear::~CorrectedLinear() = default;
 
-void CorrectedLinear::apply(const ConstMatrixRef &x, MatrixRef y) const
+void CorrectedLinear::apply(const LinearInput &input, MatrixRef y) const
 {
-    Matrix copy;
-    if (m_state->activation) {
-        copy = x;
-        m_state->quantizeRows(m_state->activation, copy);
-    }
-    const ConstMatrixRef input = m_state->activation ? ConstMatrixRef(copy) : x;
-    if (m_state->narrow)
-        m_state->narrow->multiply(input, y);
-    else
-        multiplyTransposed(input, m_state->weight, y);
-    if (m_state->bias.size() > 0)
-        y.rowwise() += m_state->bias.transpose();
-    if (m_state->correction.rank() == 0)
+    const State &s = *m_state;
+    MatrixPool &pool = input.pool();
+    const bool wide = !s.weight.isNarrow() || (s.rank > 0 && !s.a.isNarrow());
+    const std::string key = fmt::format("{}{}", s.activation.text, s.flatActivations ? ", flat" : "");
+    const auto quantized = [&] { return s.quantized(s.activation, input.x(), pool); };
+    const auto rows = [&]() -> ConstMatrixRef {
+        return s.activation.quantizer ? ConstMatrixRef(*input.made<PooledMatrix>(key, quantized)) : input.x();
+    };
+    const auto narrowRows = [&]() -> const Bf16Rows & {
+        return input.made<Bf16Rows>(key + ", bf16", [&] { return Bf16Rows(wide ? rows() : ConstMatrixRef(*quantized()), pool); });
+    };
+    const auto product = [&](const Factor &factor, MatrixRef result) {
+        if (factor.isNarrow())
+            factor.multiply(narrowRows(), std::move(result));
+        else
+            factor.multiply(rows(), std::move(result));
+    };
+    product(s.weight, y);
+    if (s.bias.size() > 0)
+        addToRows(y, s.bias);
+    if (s.rank == 0)
         return;
-    Matrix xa(x.rows(), m_state->correction.rank());
-    multiply(input, m_state->correction.a, xa);
-    m_state->quantizeRows(m_state->xa, xa);
-    Matrix xab(x.rows(), y.cols());
-    multiply(xa, m_state->correction.b, xab);
-    m_state->quantizeRows(m_state->xab, xab);
-    y += xab;
+    PooledMatrix xa = pool.take(y.rows(), s.rank);
+    product(s.a, *xa);
+    s.quantize(s.xa, xa->data(), *xa);
+    PooledMatrix xab = pool.take(y.rows(), y.cols());
+    State::multiply(s.b, *xa, pool, *xab);
+    s.quantize(s.xab, xab->data(), *xab);
+    add(std::move(y), *xab);
 }
 
 Matrix CorrectedLinear::quantizedWeight() const
 {
-    return m_state->narrow ? m_state->narrow->values() : m_state->weight;
+    return m_state->weight.values();
 }
 
 const Vector &CorrectedLinear::quantizedBias() const

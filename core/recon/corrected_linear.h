@@ -24,7 +24,7 @@ struct LinearFormats {
 
 // y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread. Where bfloat16 holds every
 // value of Wq (looked at), Qx leaves at most 8 significant bits (Quantizer::significantBits()) and the processor multiplies
-// bfloat16, Qx(x) Wq^T is computed in it: the products are exact. All but those of inputs that a format passes through as they
+// bfloat16, Qx(x) Wq^T is computed in it, and so are the products with A and B where it holds them: the products are exact. All but those of inputs that a format passes through as they
 // are, |x| <= 1e-8 in block_fp: each is rounded to bfloat16, by 2e-11 at most, so an output changes by no more than 2e-11 times
 // the sum of |Wq| over such inputs.
 class CorrectedLinear final : public LinearOperator {
@@ -34,7 +34,8 @@ public:
     // Error(Numeric) on a bias that its format cannot hold.
     CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCorrection correction, const LinearFormats &formats);
     ~CorrectedLinear() override;
-    void apply(const ConstMatrixRef &x, MatrixRef y) const override;
+    using LinearOperator::apply;
+    void apply(const LinearInput &x, MatrixRef y) const override;
     Matrix quantizedWeight() const;
     const Vector &quantizedBias() const;
 

@@ -40,8 +40,9 @@ struct Opened {
 class LoopLinear final : public LinearOperator {
 public:
     LoopLinear(Matrix weight, Vector bias, float scale) : m_weight(std::move(weight)), m_bias(std::move(bias)), m_scale(scale) {}
-    void apply(const ConstMatrixRef &x, MatrixRef y) const override
+    void apply(const LinearInput &input, MatrixRef y) const override
     {
+        const ConstMatrixRef &x = input.x();
         for (Index t = 0; t < x.rows(); ++t)
             for (Index o = 0; o < m_weight.rows(); ++o) {
                 double sum = m_bias.size() ? static_cast<double>(m_bias[o]) : 0.0;
