@@ -22,6 +22,7 @@ struct AdaptCommand {
     ModelOptions model;
     std::string folder;
     AdaptOptions adapt;
+    std::string dataFolder;
     TextOptions calibration{"calibration", "calibration-"};
     std::int64_t labels = 2;
     std::vector<std::string> modulesToSave;
@@ -137,7 +138,8 @@ void addAdaptCommand(CLI::App &app, Invocation &invocation)
     command->add_option("--seed", adapt.seed, "Of the adapter's A in qlora and lora")->capture_default_str()->type_name("N")->group(adapter);
     command->add_flag("--peek-post-init-metrics", adapt.peek, "Also the perplexity of base and adapter on the calibration windows");
     command->add_flag("--overwrite-output-dir,--ow", adapt.overwrite, "Replace an earlier result of this command at OUTDIR");
-    options->calibration.add(*command, 128);
+    addDataFolder(*command, options->dataFolder, "Calibration data");
+    options->calibration.add(*command, 128, options->dataFolder);
     command->add_option("--qera-calibration-batch-size", adapt.calibrationBatch, "Windows in a batch (of --peek-post-init-metrics' mean)")
         ->capture_default_str()->type_name("N")->check(CLI::Range(1, 1 << 20))->group("Calibration data");
     command->add_option("--lora-modules-to-save", options->modulesToSave, "Not supported: refused if given")->type_name("NAME")->group(ignored);
