@@ -10,14 +10,13 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "core/text/split_search.h"
 
 namespace lqer {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::array<std::string_view, 4> extensions{".jsonl", ".json", ".txt", ".raw"};
 
 // How a data set lies on disk beyond the general rule (NAME.SPLIT.EXT, NAME/SPLIT.EXT).
 struct Layout {
@@ -43,30 +42,6 @@ const std::vector<Layout> &layouts()
          false},
     };
     return known;
-}
-
-bool isFile(const fs::path &path)
-{
-    std::error_code error;
-    return fs::is_regular_file(path, error);
-}
-
-// The path, or the path with ".gz"; empty if neither is a file.
-std::string existing(const fs::path &path)
-{
-    if (isFile(path))
-        return path.string();
-    const std::string packed = path.string() + ".gz";
-    return isFile(packed) ? packed : std::string();
-}
-
-bool holdsParquet(const fs::path &folder)
-{
-    std::error_code error;
-    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
-        if (at->path().extension() == ".parquet")
-            return true;
-    return false;
 }
 
 }  // namespace
@@ -104,63 +79,35 @@ TextSource findDataSet(const std::string &folder, std::string_view name, DataSpl
         throw Error(ErrorCode::Argument, "a data set needs a name");
     const auto layout = std::find_if(layouts().begin(), layouts().end(), [&](const Layout &known) { return known.info.name == name; });
     const bool isKnown = layout != layouts().end();
+    std::error_code error;
     if (!isKnown)
         for (const fs::path &path : {fs::path(name), fs::path(folder) / name})
-            if (isFile(path))
+            if (fs::is_regular_file(path, error))
                 return {.path = path.string()};
     if (folder.empty())
         throw Error(ErrorCode::Argument, fmt::format("data set '{}': no folder to look in was given", escaped(name)));
-    std::error_code error;
     if (!fs::is_directory(folder, error))
         throw Error(ErrorCode::NotFound, folder, {}, fmt::format("is no folder; the data set '{}' was to be found there", escaped(name)));
     if (isKnown && !layout->hasTest && split == DataSplit::Test)
         split = DataSplit::Validation;
-    std::vector<std::string> words{std::string(toString(split))};
-    if (split == DataSplit::Validation)
-        words.emplace_back("valid");
-
-    std::vector<fs::path> folders{fs::path(folder) / name};
-    std::vector<std::string> files;  // in these folders
+    SplitSearch search{.folder = folder,
+                       .name = std::string(name),
+                       .subfolders = {std::string(name)},
+                       .words = splitWords(std::string(toString(split))),
+                       .extensions = {".jsonl", ".json", ".txt", ".raw"}};
     if (isKnown) {
-        for (const std::string_view own : layout->folders)
-            folders.push_back(fs::path(folder) / own);
-        for (const std::string_view file : layout->files[static_cast<std::size_t>(split)])
-            files.emplace_back(file);
+        search.subfolders.insert(search.subfolders.end(), layout->folders.begin(), layout->folders.end());
+        const auto &files = layout->files[static_cast<std::size_t>(split)];
+        search.files.assign(files.begin(), files.end());
     }
-    std::vector<fs::path> wanted;
-    for (const std::string &file : files)
-        wanted.push_back(fs::path(folder) / file);
-    for (const std::string &word : words)
-        for (const std::string_view extension : extensions) {
-            wanted.push_back(fs::path(folder) / fmt::format("{}.{}{}", name, word, extension));
-            files.push_back(fmt::format("{}{}", word, extension));
-        }
-    for (const fs::path &subfolder : folders)
-        for (const std::string &file : files)
-            wanted.push_back(subfolder / file);
-    for (const fs::path &path : wanted)
-        if (const std::string found = existing(path); !found.empty())
-            return {.path = found, .dataSet = std::string(name), .split = std::string(toString(split))};
-
-    // Compactly: the folder itself, then what any of the others may hold.
-    std::vector<std::string> here, inside;
-    for (const fs::path &path : wanted)
-        if (path.parent_path() == fs::path(folder))
-            here.push_back(path.filename().string());
-    for (const fs::path &path : folders)
-        inside.push_back(path.lexically_relative(folder).string());
-    std::string hint;
-    folders.emplace_back(folder);
-    if (std::any_of(folders.begin(), folders.end(), holdsParquet))
-        hint = "; Parquet files are not read: write them as JSON lines first (to_json of Hugging Face's datasets)";
+    if (const std::string found = search.find(); !found.empty())
+        return {.path = found, .dataSet = std::string(name), .split = std::string(toString(split))};
     std::vector<std::string> names;
     for (const DataSetInfo &info : dataSets())
         names.emplace_back(info.name);
-    if (const std::string near = isKnown ? std::string() : nearest(name, names); !near.empty())
-        hint += fmt::format("; did you mean '{}'?", near);
+    const std::string near = isKnown ? std::string() : nearest(name, names);
     throw Error(ErrorCode::NotFound, folder, fmt::format("data set '{}', {} split", name, toString(split)),
-                fmt::format("found neither {}; nor, in {}: {}; with or without .gz{}", fmt::join(here, ", "), fmt::join(inside, ", "),
-                            fmt::join(files, ", "), hint));
+                search.nothingFound() + (near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
 }
 
 }  // namespace lqer

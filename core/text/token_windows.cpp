@@ -14,7 +14,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/io/npy.h"
-#include "core/text/unicode.h"
+#include "core/text/rolling_windows.h"
 
 namespace lqer {
 
@@ -135,38 +135,6 @@ void makeStrided(std::span<const TokenId> ids, TokenWindows &result)
     }
 }
 
-// lm_eval.utils.get_rolling_token_windows with context_len 1 and make_disjoint_window, one model call a window.
-void appendRolling(std::vector<TokenId> ids, TokenId prefix, TokenWindows &result)
-{
-    const auto context = static_cast<std::size_t>(result.options.length);
-    ids.insert(ids.begin(), prefix);
-    std::size_t scored = 1;
-    while (scored < ids.size() && !isFull(result)) {
-        const std::size_t end = std::min(scored + context, ids.size());
-        // As much context as fits: `context` inputs and the last target.
-        const std::size_t begin = end > context + 1 ? end - context - 1 : 0;
-        TokenWindow window;
-        window.ids.assign(ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.begin() + static_cast<std::ptrdiff_t>(end));
-        window.firstScored = static_cast<std::int64_t>(scored - begin);
-        result.windows.push_back(std::move(window));
-        scored = end;
-    }
-}
-
-// len(re.split(r"\s+", document)): runs of white space plus one, so that an empty text has one word.
-std::int64_t wordsOf(std::string_view document)
-{
-    std::int64_t words = 1;
-    bool inSpace = false;
-    for (std::size_t at = 0; at < document.size();) {
-        const char32_t c = nextCharacter(document, at);
-        const bool space = isWhiteSpace(c) || (c >= 0x1C && c <= 0x1F);  // Python counts the information separators, too
-        words += space && !inSpace ? 1 : 0;
-        inSpace = space;
-    }
-    return words;
-}
-
 void makeWordPerplexity(const TextSource &source, const Tokenizer &tokenizer, TokenWindows &result)
 {
     const std::optional<TokenId> prefix = tokenizer.bosId() ? tokenizer.bosId() : tokenizer.eosId();
@@ -176,10 +144,14 @@ void makeWordPerplexity(const TextSource &source, const Tokenizer &tokenizer, To
         if (isFull(result))
             break;
         std::vector<TokenId> ids = tokenizer.encode(document, false);
-        result.words += wordsOf(document);
+        result.words += countWords(document);
         result.bytes += static_cast<std::int64_t>(document.size());
         result.totalIds += static_cast<std::int64_t>(ids.size());
-        appendRolling(std::move(ids), *prefix, result);
+        for (TokenWindow &window : rollingWindows(std::move(ids), *prefix, result.options.length)) {
+            if (isFull(result))
+                break;
+            result.windows.push_back(std::move(window));
+        }
     }
     if (result.scoredTokens() < result.totalIds || isFull(result)) {
         logWarning(fmt::format("{}: {} windows may not hold the whole text, so there is no perplexity per word",

@@ -152,6 +152,15 @@ std::string lowercase(std::string_view text)
     return lower;
 }
 
+std::string uppercase(std::string_view text)
+{
+    std::string upper;
+    upper.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();)
+        appendCharacter(upper, static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(nextCharacter(text, i)))));
+    return upper;
+}
+
 std::string normalize(std::string_view text, NormalForm form)
 {
     if (isAscii(text))

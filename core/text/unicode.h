@@ -23,6 +23,7 @@ bool isPunctuation(char32_t character);  // categories P*, and the ASCII symbols
 bool isMark(char32_t character);         // categories M*
 
 std::string lowercase(std::string_view text);
+std::string uppercase(std::string_view text);  // one character for each: "ß" stays
 
 enum class NormalForm { C, D, KC, KD };
 std::string normalize(std::string_view text, NormalForm form);
