@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/engine/layer_table.h"
 #include "core/engine/loaded_model.h"
 #include "core/engine/memory_estimate.h"
+#include "core/eval/downstream/evaluate_tasks.h"
 #include "core/eval/report.h"
 #include "core/export/export_run.h"
 #include "core/project/project.h"
@@ -62,6 +64,19 @@ struct EvaluateOptions {
     // A and B of every layer that the recipe corrects, of the recipe's rank, in place of the project's factors: no decomposition and no
     // statistics are needed then, and the report is not kept.
     std::shared_ptr<const CorrectionDictionary> corrections;
+};
+
+// What is asked of a model beyond its perplexity. Tasks: core/eval/downstream/task.h.
+struct TasksOptions {
+    std::string dataFolder;             // JSON lines of the tasks (core/eval/downstream/task_rows.h)
+    std::int64_t limit = 0;             // the first items of each task; 0: all
+    TaskRules rules;
+    std::string title;                  // "": made from the recipe
+    std::string calibration;            // as in DecomposeOptions
+    std::shared_ptr<const CorrectionDictionary> corrections;  // as in EvaluateOptions
+    Transformer::ForwardOptions forward;
+    bool keepAnswers = false;           // TaskResult::answers
+    bool store = true;                  // keep a report in the project, if there is one
 };
 
 struct RunRequest {
@@ -159,6 +174,11 @@ public:
     // The model as it is in the checkpoint. Needs no project.
     std::shared_ptr<const EvaluationReport> evaluateOriginal(const LoadedModel &model, const TokenWindows &windows,
                                                              const EvaluateOptions &options, const TaskContext &context) const;
+
+    // Downstream tasks. recipe: null for the model as it is in the checkpoint; else every layer it corrects must have been decomposed in the
+    // project. project: null where there is none to keep the report in. Needs a tokenizer.
+    std::shared_ptr<const TasksReport> evaluateTasks(const LoadedModel &model, Project *project, const QuantizationRecipe *recipe,
+                                                     std::span<const TaskRequest> tasks, const TasksOptions &options, const TaskContext &context) const;
 
     // All stages up to request.runUntil. What is in the project already is reused: statistics, decompositions and reports of
     // the same recipe on the same windows (unless log-probabilities are asked for, which reports do not keep).

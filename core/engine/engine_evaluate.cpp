@@ -40,15 +40,6 @@ std::string describePlan(const ModelPlan &plan)
     return least == most ? fmt::format("{}, rank {}", text, most) : fmt::format("{}, rank {}-{}", text, least, most);
 }
 
-EvaluationReport emptyReport(const LoadedModel &model)
-{
-    EvaluationReport report;
-    report.model = model.summary().folder;
-    report.fingerprint = model.summary().fingerprint;
-    report.created = utcNow();
-    return report;
-}
-
 // Which tokens were left out is no part of a report, so a report does not tell whether they were the same.
 bool canBeReused(const PerplexityOptions &options)
 {
@@ -136,6 +127,36 @@ QuantizedModel quantizedModel(const Engine &engine, const LoadedModel &model, Pr
     return changed;
 }
 
+EvaluationReport startReport(const LoadedModel &model, const QuantizationRecipe *recipe, const QuantizedModel *changed, const std::string &title)
+{
+    EvaluationReport report;
+    report.model = model.summary().folder;
+    report.fingerprint = model.summary().fingerprint;
+    report.created = utcNow();
+    if (!recipe) {
+        report.title = title.empty() ? "original" : title;
+        report.footprint = footprint(model.transformer(), {});
+        return report;
+    }
+    report.title = title.empty() ? describePlan(changed->plan) : title;
+    report.calibration = changed->calibration;
+    report.recipe = *recipe;
+    if (model.base())
+        report.base = ReportedBase{std::filesystem::absolute(model.base()->path()).lexically_normal().string(), model.base()->description(), model.base()->fingerprint()};
+    report.footprint = footprint(model.transformer(), changed->plan, model.base());
+    return report;
+}
+
+void keepReport(Project &project, const EvaluationReport &report)
+{
+    if (project.isReadOnly()) {
+        logWarning(fmt::format("the report was not stored: {}", project.readOnlyReason()));
+        return;
+    }
+    project.storeReport(report.toJson());
+    project.save();
+}
+
 std::shared_ptr<const EvaluationReport> storedEvaluation(const Project &project, const LoadedModel &model, const QuantizationRecipe &recipe,
                                                          const std::string &calibration, const TokenWindows &windows,
                                                          const EvaluateOptions &options)
@@ -168,9 +189,7 @@ std::shared_ptr<const EvaluationReport> Engine::evaluateOriginal(const LoadedMod
     PerplexityOptions perplexity = options.perplexity;
     if (perplexity.forward.group == 0)
         perplexity.forward.group = fittingGroup(windows, model.transformer().config(), m_state->pool.threads(), m_state->freeMemory());
-    auto report = std::make_shared<EvaluationReport>(emptyReport(model));
-    report->title = options.title.empty() ? "original" : options.title;
-    report->footprint = footprint(model.transformer(), {});
+    auto report = std::make_shared<EvaluationReport>(startReport(model, nullptr, nullptr, options.title));
     report->original = originalPerplexity(model.transformer(), windows, perplexity, context);
     report->perplexity = report->original;
     model.checkpoint().checkUnchanged();
@@ -194,13 +213,7 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
         if (forward->group == 0)
             forward->group = group;
 
-    auto report = std::make_shared<EvaluationReport>(emptyReport(model));
-    report->title = options.title.empty() ? describePlan(plan) : options.title;
-    report->calibration = changed.calibration;
-    report->recipe = recipe;
-    if (model.base())
-        report->base = ReportedBase{std::filesystem::absolute(model.base()->path()).lexically_normal().string(), model.base()->description(), model.base()->fingerprint()};
-    report->footprint = footprint(transformer, plan, model.base());
+    auto report = std::make_shared<EvaluationReport>(startReport(model, &recipe, &changed, options.title));
     if (options.originalPerplexity) {
         report->original = storedOriginal(project, model, windows, perplexity);
         if (!report->original) {
@@ -237,14 +250,8 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
         }
     }
     model.checkpoint().checkUnchanged();
-    if (options.store && !options.corrections) {
-        if (project.isReadOnly()) {
-            logWarning(fmt::format("the report was not stored: {}", project.readOnlyReason()));
-        } else {
-            project.storeReport(report->toJson());
-            project.save();
-        }
-    }
+    if (options.store && !options.corrections)
+        keepReport(project, *report);
     return report;
 }
 

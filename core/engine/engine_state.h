@@ -56,6 +56,12 @@ struct QuantizedModel {
 QuantizedModel quantizedModel(const Engine &engine, const LoadedModel &model, Project &project, const QuantizationRecipe &recipe,
                               const std::string &calibration, const CorrectionDictionary *dictionary, const TaskContext &context);
 
+// A report with nothing measured yet: title ("": made from the recipe), where everything comes from, footprint. Without a recipe (both null) it is the
+// original model's.
+EvaluationReport startReport(const LoadedModel &model, const QuantizationRecipe *recipe, const QuantizedModel *changed, const std::string &title);
+// Keeps it in the project; where that is read-only, a warning says so.
+void keepReport(Project &project, const EvaluationReport &report);
+
 // Whether a stored report is about the model with its base, or both have none.
 bool hasBase(const Json &report, const LoadedModel &model);
 

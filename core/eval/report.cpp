@@ -43,6 +43,7 @@ Json EvaluationReport::toJson() const
     writePart(json, "original", original);
     writePart(json, "perplexity", perplexity);
     writePart(json, "divergence", divergence);
+    writePart(json, "tasks", tasks);
     writePart(json, "footprint", footprint);
     Json list = Json::array();
     for (const LayerError &layer : layers)
@@ -71,6 +72,7 @@ EvaluationReport EvaluationReport::fromJson(const Json &value, const std::string
     readPart(json, "original", report.original);
     readPart(json, "perplexity", report.perplexity);
     readPart(json, "divergence", report.divergence);
+    readPart(json, "tasks", report.tasks);
     readPart(json, "footprint", report.footprint);
     const JsonReader layers = json["layers"];
     for (std::size_t i = 0; i < layers.size(); ++i)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/eval/divergence.h"
+#include "core/eval/downstream/tasks_report.h"
 #include "core/eval/footprint.h"
 #include "core/eval/output_error.h"
 #include "core/eval/perplexity.h"
@@ -35,6 +36,7 @@ struct EvaluationReport {
     std::optional<PerplexityReport> original;  // the unquantized model on the same data
     std::optional<PerplexityReport> perplexity;
     std::optional<DivergenceReport> divergence;
+    std::optional<TasksReport> tasks;
     std::optional<Footprint> footprint;
     std::vector<LayerError> layers;  // in forward order
 

@@ -48,10 +48,10 @@ public:
     Shots(const TaskDefinition &task, TaskRows rows, std::size_t count, std::string_view split)
         : m_task(task), m_rows(std::move(rows)), m_count(count), m_random(shotSeed)
     {
-        // lm-eval draws one more where it takes the examples' split for the evaluated one: both unnamed, or the same. Tasks that evaluate their
-        // validation split name no test split, and examples come from an unnamed split unless somebody says one.
-        const bool noTestSplit = task.split == "validation";
-        m_drawn = count + ((split.empty() && noTestSplit) || split == task.split ? 1 : 0);
+        // lm-eval draws one more where the split that was named for examples is the task's test split, which also holds where neither is named:
+        // tasks that evaluate their validation split have no test split.
+        const std::string_view testSplit = task.split == "test" ? task.split : std::string_view();
+        m_drawn = count + (split == testSplit ? 1 : 0);
         if (!task.firstShots && m_rows.rows.size() < m_drawn)
             throw Error(ErrorCode::Argument, m_rows.source, {},
                         fmt::format("{} examples are to be drawn for task '{}', found {} rows", m_drawn, task.name, m_rows.rows.size()));

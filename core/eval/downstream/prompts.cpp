@@ -107,8 +107,8 @@ TaskItem chosen(const JsonReader &row, const std::string &context, std::vector<s
     TaskItem item;
     item.id = idOf(row);
     for (const std::string &choice : choices)
-        item.pairs.push_back({context, " " + choice});
-    item.shot = context + " " + choices[gold];
+        item.pairs.push_back({context, fmt::format(" {}", choice)});
+    item.shot = fmt::format("{} {}", context, choices[gold]);
     item.choices = std::move(choices);
     item.gold = gold;
     return item;
@@ -161,7 +161,7 @@ std::string detokenized(std::string text)
         for (const auto &[open, inner, close, result] :
              {std::array{R"(\()", R"([^)])", R"(\))", R"((\1))"}, std::array{R"(\[)", R"([^\]])", R"(\])", R"([\1])"},
               std::array{R"(\{)", R"([^}])", R"(\})", R"({\1})"}, std::array{R"(")", R"([^"])", R"(")", R"("\1")"}, std::array{"'", "[^']", "'", R"('\1')"}})
-            list.emplace_back(std::make_unique<RE2>(open + space + "(" + inner + "*?)" + space + close), result);
+            list.emplace_back(std::make_unique<RE2>(fmt::format("{0}{3}({1}*?){3}{2}", open, inner, close, space)), result);
         return list;
     }();
     static const RE2 contraction("/' [0-9]/");
@@ -231,7 +231,7 @@ TaskItem copa(const JsonReader &row)
         if (choice.empty())
             row[key].fail("is empty");
         const std::size_t first = characterLength(choice.front());
-        choices.push_back(" " + lowercase(choice.substr(0, first)) + choice.substr(first));
+        choices.push_back(fmt::format(" {}{}", lowercase(choice.substr(0, first)), choice.substr(first)));
     }
     return chosen(row, fmt::format("{} {}", premise, asks == "cause" ? "because" : "therefore"), std::move(choices), labelOf(row, 2));
 }
@@ -276,7 +276,7 @@ TaskItem winogrande(const JsonReader &row)
     item.id = idOf(row);
     item.gold = answer == "1" ? 0 : 1;
     // The options stand in the context; what follows the blank is scored behind each.
-    const std::string rest = " " + stripped(std::string_view(sentence).substr(blank + 1));
+    const std::string rest = fmt::format(" {}", stripped(std::string_view(sentence).substr(blank + 1)));
     for (const char *key : {"option1", "option2"}) {
         const std::string filled = sentence.substr(0, blank) + row[key].string();
         item.choices.push_back(filled);
@@ -295,9 +295,9 @@ TaskItem lambada(const JsonReader &row)
     } else {
         const std::string &text = row["text"].string();
         const std::size_t last = text.rfind(' ');
-        item.pairs = {{last == std::string::npos ? std::string() : text.substr(0, last), " " + text.substr(last == std::string::npos ? 0 : last + 1)}};
+        item.pairs = {{last == std::string::npos ? std::string() : text.substr(0, last), fmt::format(" {}", text.substr(last == std::string::npos ? 0 : last + 1))}};
     }
-    item.shot = item.pairs[0].context + " " + item.pairs[0].continuation;  // with both spaces, as lm-eval has it
+    item.shot = fmt::format("{} {}", item.pairs[0].context, item.pairs[0].continuation);  // with both spaces, as lm-eval has it
     return item;
 }
 
