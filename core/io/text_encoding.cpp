@@ -10,8 +10,7 @@
 #include "core/base/text.h"
 #include "core/io/file.h"
 
-namespace lqer
-{
+namespace lqer {
 
 void refuseOtherEncodings(std::string_view text, std::string_view file)
 {
@@ -37,4 +36,4 @@ void refuseOtherEncodings(std::string_view text, std::string_view file)
     }
 }
 
-} // namespace lqer
+}  // namespace lqer

@@ -18,11 +18,9 @@
 #include "core/io/file.h"
 #include "core/io/text_encoding.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
 constexpr std::size_t mostBytes = 256 * 1024;
 constexpr std::size_t deepest = 32;
@@ -40,9 +38,9 @@ struct Entry {
 // A table while the file is read, with what the rules against defining it twice need to know.
 struct Table {
     enum class Origin {
-        Implied, // [a.b] says that there is an a
-        Headed, // by its own [a]
-        Dotted, // a.b = 1 says so too, but nothing else may add to it
+        Implied,  // [a.b] says that there is an a
+        Headed,  // by its own [a]
+        Dotted,  // a.b = 1 says so too, but nothing else may add to it
     };
     Origin origin = Origin::Implied;
     std::vector<Entry> entries;
@@ -111,8 +109,7 @@ std::string plainDigits(std::string_view text, int base = 10)
     return digits;
 }
 
-class TomlParser
-{
+class TomlParser {
 public:
     TomlParser(std::string_view text, std::string_view file) : m_text(text), m_file(file)
     {
@@ -148,7 +145,7 @@ private:
     }
 
     bool atEnd() const { return m_at >= m_text.size(); }
-    char peek() const { return atEnd() ? '\0' : m_text[m_at]; } // there is no NUL in the text
+    char peek() const { return atEnd() ? '\0' : m_text[m_at]; }  // there is no NUL in the text
     bool take(char c)
     {
         if (peek() != c || atEnd())
@@ -598,11 +595,11 @@ private:
     std::size_t m_at = 0;
     int m_line = 1;
     Table m_root;
-    Table *m_table = &m_root; // of the last header
-    std::size_t m_depth = 0; // of that table
+    Table *m_table = &m_root;  // of the last header
+    std::size_t m_depth = 0;  // of that table
 };
 
-} // namespace
+}  // namespace
 
 Json parseToml(std::string_view text, std::string_view file)
 {
@@ -621,4 +618,4 @@ Json readTomlFile(const std::string &path)
     return parseToml(readTextFile(path, mostBytes), path);
 }
 
-} // namespace lqer
+}  // namespace lqer

@@ -9,11 +9,9 @@
 #include "core/base/error.h"
 #include "core/base/text.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
 [[noreturn]] void fail(const std::string &path, std::string_view message)
 {
@@ -107,7 +105,7 @@ void write(const Json &table, const std::string &path, std::string &out)
     }
 }
 
-} // namespace
+}  // namespace
 
 std::string toToml(const Json &config)
 {
@@ -118,4 +116,4 @@ std::string toToml(const Json &config)
     return out;
 }
 
-} // namespace lqer
+}  // namespace lqer

@@ -8,8 +8,7 @@
 
 #include "core/base/text.h"
 
-namespace lqer
-{
+namespace lqer {
 
 void checkKeys(const JsonReader &table, const ConfigKeys &keys, std::vector<std::string> *ignored)
 {
@@ -52,4 +51,4 @@ std::vector<std::string> textsFrom(const JsonReader &table, std::string_view key
     return texts;
 }
 
-} // namespace lqer
+}  // namespace lqer

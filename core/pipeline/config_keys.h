@@ -8,8 +8,7 @@
 
 #include "core/io/json.h"
 
-namespace lqer
-{
+namespace lqer {
 
 // What a table of a configuration may hold. Keys that say something about a cluster, a GPU or a service have no meaning here:
 // they are accepted and named in one line.
@@ -27,4 +26,4 @@ bool flagFrom(const JsonReader &table, std::string_view key, bool fallback);
 // A text, or a list of texts; empty if the key is not there.
 std::vector<std::string> textsFrom(const JsonReader &table, std::string_view key);
 
-} // namespace lqer
+}  // namespace lqer

@@ -13,11 +13,9 @@
 #include "core/base/text.h"
 #include "core/pipeline/python_literal.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
 constexpr char separator = ':';
 constexpr std::string_view literalPrefix = ":ast:";
@@ -25,8 +23,8 @@ constexpr std::string_view notAvailable = "NA";
 
 // How far a path leads into a configuration.
 struct Place {
-    Json *value = nullptr; // the last one reached
-    std::string_view rest; // what of the path is left; empty: reached all of it
+    Json *value = nullptr;  // the last one reached
+    std::string_view rest;  // what of the path is left; empty: reached all of it
     std::string_view walked;
 };
 
@@ -152,12 +150,12 @@ Json replaceAll(const Json &config, const Json &from, const Json &to)
     return copy;
 }
 
-} // namespace
+}  // namespace
 
 const Json *findConfigValue(const Json &config, std::string_view path)
 {
     checkPath(path);
-    const Place place = walk(const_cast<Json &>(config), path); // walk() changes nothing itself
+    const Place place = walk(const_cast<Json &>(config), path);  // walk() changes nothing itself
     return place.rest.empty() ? place.value : nullptr;
 }
 
@@ -219,4 +217,4 @@ Json naFromNulls(const Json &config)
     return replaceAll(config, Json(), notAvailable);
 }
 
-} // namespace lqer
+}  // namespace lqer

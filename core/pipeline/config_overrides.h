@@ -7,8 +7,7 @@
 
 #include "core/io/json.h"
 
-namespace lqer
-{
+namespace lqer {
 
 // Changes of a configuration from outside (command line, sweep) by the path of keys, as LQER's pipeline.py takes them:
 // "--approximate:approximator:default:rank=32" (numerics.md F.1). A key that itself contains ':' is found as long as it exists.
@@ -39,4 +38,4 @@ void applyConfigOverrides(Json &config, std::span<const std::string> arguments);
 Json nullsFromNa(const Json &config);
 Json naFromNulls(const Json &config);
 
-} // namespace lqer
+}  // namespace lqer

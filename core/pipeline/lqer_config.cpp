@@ -13,13 +13,11 @@
 #include "core/pipeline/config_keys.h"
 #include "core/pipeline/config_overrides.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
-constexpr std::int64_t mostTokens = 1 << 20; // in a window
+constexpr std::int64_t mostTokens = 1 << 20;  // in a window
 constexpr std::int64_t mostWindows = 1 << 30;
 constexpr std::int64_t mostLayers = 1'000'000;
 
@@ -128,7 +126,7 @@ void readEvaluate(const JsonReader &table, LqerConfig &config, std::vector<std::
     }
 }
 
-} // namespace
+}  // namespace
 
 LqerConfig lqerConfigFrom(const Json &json, const std::string &file)
 {
@@ -175,4 +173,4 @@ LqerConfig readLqerConfig(const std::string &path, std::span<const std::string> 
     return lqerConfigFrom(json, path);
 }
 
-} // namespace lqer
+}  // namespace lqer

@@ -13,11 +13,9 @@
 #include "core/pipeline/config_keys.h"
 #include "core/quant/quantizer.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
 constexpr std::string_view suffix = ".weight";
 constexpr std::int64_t mostRank = 1'000'000'000;
@@ -72,7 +70,7 @@ std::optional<std::string> modulePattern(std::string_view parameterPattern)
             part.pop_back();
         if (part.ends_with("\\.weight"))
             part.resize(part.size() - 8);
-        else if (part.ends_with(".weight")) // an unescaped dot
+        else if (part.ends_with(".weight"))  // an unescaped dot
             part.resize(part.size() - 7);
         else
             return std::nullopt;
@@ -113,7 +111,7 @@ FormatSpec requiredQuantizer(const JsonReader &table, std::string_view key)
 }
 
 struct Approximator {
-    std::string pattern; // of parameter names
+    std::string pattern;  // of parameter names
     LayerSettings settings;
 };
 
@@ -159,7 +157,7 @@ std::vector<Approximator> approximators(const LqerConfig &config)
 // One layer or one product of [q_config].
 struct LinearTable {
     LayerSettings settings;
-    bool corrected = true; // name "flexible_lqer"
+    bool corrected = true;  // name "flexible_lqer"
 };
 
 LinearTable linearTable(const JsonReader &table)
@@ -262,7 +260,7 @@ struct LinearRules {
     LayerSettings defaults;
     AttentionSettings attention;
     std::vector<RecipeRule> rules;
-    std::vector<RecipeRule> uncorrected; // rank 0, to stand behind the approximator's
+    std::vector<RecipeRule> uncorrected;  // rank 0, to stand behind the approximator's
 };
 
 RecipeRule uncorrectedRule(LayerSelector selector)
@@ -442,7 +440,7 @@ void noteDisagreements(const LqerConfig &config, const QuantizationRecipe &measu
             weight.example, weight.where(all)));
 }
 
-} // namespace
+}  // namespace
 
 QuantizationRecipe lqerRecipe(
     const LqerConfig &config, LqerStage stage, std::span<const LinearSite> sites, std::vector<std::string> *notes)
@@ -470,7 +468,7 @@ QuantizationRecipe lqerRecipe(
     std::vector<std::string> texts;
     for (const Approximator &approximator : patterns)
         texts.push_back(approximator.pattern);
-    std::map<std::string, std::string> matched; // site -> pattern
+    std::map<std::string, std::string> matched;  // site -> pattern
     for (const LinearSite &site : sites)
         if (const auto found = findMatchedPattern(texts, site.name + std::string(suffix)))
             matched.emplace(site.name, *found);
@@ -544,4 +542,4 @@ std::vector<const LinearSite *> lqerLayers(const LqerConfig &config, std::span<c
     return layers;
 }
 
-} // namespace lqer
+}  // namespace lqer

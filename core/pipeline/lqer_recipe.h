@@ -9,15 +9,14 @@
 #include "core/pipeline/lqer_config.h"
 #include "core/recipe/quantization_recipe.h"
 
-namespace lqer
-{
+namespace lqer {
 
 // What LQER's [approximate.approximator], [q_config] and [l_config] say about each layer (numerics.md C.3, F.1). The
 // approximator's patterns are about parameter names, ours about module names; [q_config] and [l_config] are about blocks
 // ("model_layer_3") or everything.
 enum class LqerStage {
-    Approximate, // A and B of every layer that a pattern matches
-    Evaluate, // the model as it is measured: without A and B under disable_lqer, with W_q as [q_config] says it then
+    Approximate,  // A and B of every layer that a pattern matches
+    Evaluate,  // the model as it is measured: without A and B under disable_lqer, with W_q as [q_config] says it then
 };
 
 // With `sites` for that model: also throws Error(Argument) if two patterns match one layer or none matches any; a pattern that
@@ -35,4 +34,4 @@ std::vector<const LinearSite *> lqerLayers(const LqerConfig &config, std::span<c
 // which LQER has one for all layers.
 Json lqerConfigOf(const QuantizationRecipe &recipe, std::span<const LinearSite> sites, std::vector<std::string> &lost);
 
-} // namespace lqer
+}  // namespace lqer

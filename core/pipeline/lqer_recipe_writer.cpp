@@ -10,11 +10,9 @@
 #include "core/pipeline/lqer_recipe.h"
 #include "core/quant/quantizer.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
 // Layers of the families that LQER has, for a recipe that treats all alike.
 constexpr const char *familyPatterns[] = {
@@ -84,8 +82,7 @@ void setAt(Json &table, const std::string &path, Json value)
             setAt(member.second, path.substr(dot + 1), std::move(value));
 }
 
-class ConfigWriter
-{
+class ConfigWriter {
 public:
     ConfigWriter(const QuantizationRecipe &recipe, std::span<const LinearSite> sites, std::vector<std::string> &lost)
         : m_recipe(recipe), m_sites(sites), m_lost(lost)
@@ -209,9 +206,9 @@ private:
     void addLayers()
     {
         const ModelPlan plan = m_recipe.planFor(m_sites);
-        std::map<std::int64_t, Json> blocks, rooms; // tables of each block
+        std::map<std::int64_t, Json> blocks, rooms;  // tables of each block
         std::map<std::pair<std::string, std::string>, std::set<std::string>>
-            together; // layers of one place in all blocks -> aliases
+            together;  // layers of one place in all blocks -> aliases
         std::size_t outside = 0;
         for (const LinearSite &site : m_sites) {
             const LayerPlan &layer = plan.layers.at(site.name);
@@ -265,7 +262,7 @@ private:
         const char *const product = isOptLike() ? "bmm" : "matmul";
         for (const auto &[block, attention] : plan.attention) {
             const auto table = blocks.find(block);
-            const std::string module = placeOf(attentionModule(m_sites, block) + ".", block).behind; // with its last '.'
+            const std::string module = placeOf(attentionModule(m_sites, block) + ".", block).behind;  // with its last '.'
             if (table == blocks.end() || module.empty())
                 continue;
             setAt(table->second, fmt::format("{}{}_0", module, product), productTable(attention.query, attention.key));
@@ -300,18 +297,18 @@ private:
     const QuantizationRecipe &m_recipe;
     std::span<const LinearSite> m_sites;
     std::vector<std::string> &m_lost;
-    std::map<std::string, std::string> m_aliases; // entry as JSON -> its name
+    std::map<std::string, std::string> m_aliases;  // entry as JSON -> its name
     std::vector<std::pair<std::string, Json>> m_entries;
     std::set<std::string> m_foreign;
     std::set<ScalingKind> m_scalings;
     Json m_approximator = Json::object(), m_room = Json::object(), m_quantizers = Json::object();
 };
 
-} // namespace
+}  // namespace
 
 Json lqerConfigOf(const QuantizationRecipe &recipe, std::span<const LinearSite> sites, std::vector<std::string> &lost)
 {
     return ConfigWriter(recipe, sites, lost).write();
 }
 
-} // namespace lqer
+}  // namespace lqer

@@ -9,16 +9,13 @@
 #include "core/base/error.h"
 #include "core/base/text.h"
 
-namespace lqer
-{
+namespace lqer {
 
-namespace
-{
+namespace {
 
 constexpr int deepest = 32;
 
-class LiteralParser
-{
+class LiteralParser {
 public:
     explicit LiteralParser(std::string_view text) : m_text(text) { }
 
@@ -150,7 +147,7 @@ private:
             else if (escape == 'x' || escape == 'u' || escape == 'U' || escape == 'N' || (escape >= '0' && escape <= '7')
                 || escape == 'a' || escape == 'b' || escape == 'f' || escape == 'v')
                 fail("an escape that is not supported; use the character itself");
-            else // Python keeps the backslash of an escape it does not know: patterns such as '\d' depend on it
+            else  // Python keeps the backslash of an escape it does not know: patterns such as '\d' depend on it
                 (value += '\\') += escape;
         }
     }
@@ -192,7 +189,7 @@ private:
             return integer;
         }
         double number = 0;
-        const bool spelled = digits.find_first_of("nN") != std::string::npos; // "inf" and "nan" are names in Python
+        const bool spelled = digits.find_first_of("nN") != std::string::npos;  // "inf" and "nan" are names in Python
         if (const auto [stop, fault] = std::from_chars(digits.data(), end, number);
             !digits.empty() && !spelled && stop == end && fault == std::errc() && std::isfinite(number)) {
             m_at = begin + word.size();
@@ -205,11 +202,11 @@ private:
     std::size_t m_at = 0;
 };
 
-} // namespace
+}  // namespace
 
 Json parsePythonLiteral(std::string_view text)
 {
     return LiteralParser(text).parse();
 }
 
-} // namespace lqer
+}  // namespace lqer

@@ -13,8 +13,7 @@
 
 using namespace lqer;
 
-namespace
-{
+namespace {
 
 // Texts that are TOML, from the specification's examples and from what LQER's configurations look like.
 const std::vector<std::pair<std::string, std::string>> &goodTexts()
@@ -125,10 +124,9 @@ std::string mutated(std::mt19937 &random)
     return text;
 }
 
-} // namespace
+}  // namespace
 
-class TestToml : public QObject
-{
+class TestToml : public QObject {
     Q_OBJECT
 private slots:
     void valuesAreWhatTheTextSays()

@@ -7,8 +7,7 @@
 #include "core/pipeline/lqer_config.h"
 #include "tests/support/shared_data.h"
 
-namespace lqer::test
-{
+namespace lqer::test {
 
 inline std::string demoConfig()
 {
@@ -21,4 +20,4 @@ inline LqerConfig demoConfigWith(const std::vector<std::string> &overrides)
     return readLqerConfig(demoConfig(), overrides);
 }
 
-} // namespace lqer::test
+}  // namespace lqer::test

@@ -9,8 +9,7 @@
 
 using namespace lqer;
 
-namespace
-{
+namespace {
 
 Json sample()
 {
@@ -19,10 +18,9 @@ Json sample()
         "sample");
 }
 
-} // namespace
+}  // namespace
 
-class TestConfigOverrides : public QObject
-{
+class TestConfigOverrides : public QObject {
     Q_OBJECT
 private slots:
     void aTextTakesTheTypeThatIsThere_data()

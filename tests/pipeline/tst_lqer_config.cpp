@@ -10,8 +10,7 @@
 
 using namespace lqer;
 
-class TestLqerConfig : public QObject
-{
+class TestLqerConfig : public QObject {
     Q_OBJECT
 private slots:
     void theSettingsAreWhatTheFileSays()

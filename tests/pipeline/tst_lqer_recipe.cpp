@@ -14,8 +14,7 @@
 
 using namespace lqer;
 
-namespace
-{
+namespace {
 
 FormatSpec complete(const FormatSpec &spec)
 {
@@ -61,10 +60,9 @@ std::vector<LinearSite> optSites()
     return sites;
 }
 
-} // namespace
+}  // namespace
 
-class TestLqerRecipe : public QObject
-{
+class TestLqerRecipe : public QObject {
     Q_OBJECT
 private slots:
     void everyLayerGetsWhatItsTablesSay()
@@ -191,7 +189,7 @@ private slots:
         const LayerPlan &q0 = plan.layers.at("model.layers.0.self_attn.q_proj"),
                         &q1 = plan.layers.at("model.layers.1.self_attn.q_proj");
         QCOMPARE(q0.rank, 8);
-        QCOMPARE(q1.rank, 0); // "flexible" has no A and B
+        QCOMPARE(q1.rank, 0);  // "flexible" has no A and B
         QVERIFY(q1.formats.activation.isPassthrough());
         QVERIFY(plan.attention.at(1).probabilities.isPassthrough() && !plan.attention.at(0).probabilities.isPassthrough());
         QCOMPARE(plan.attention.at(1).value.parameters.at("width"), FormatValue(std::int64_t{5}));
@@ -310,8 +308,8 @@ private slots:
             QCOMPARE(std::ranges::count_if(
                          lost, [](const std::string &line) { return line.find("no number format mxint") != std::string::npos; }),
                 foreign ? 1 : 0);
-            QCOMPARE(
-                lost.size(), std::size_t(foreign ? 1 : 0) + (model == "shakespeare-gpt2" ? 1 : 0)); // a family LQER does not have
+            QCOMPARE(lost.size(),
+                std::size_t(foreign ? 1 : 0) + (model == "shakespeare-gpt2" ? 1 : 0));  // a family LQER does not have
         }
     }
 

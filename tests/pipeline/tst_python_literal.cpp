@@ -6,8 +6,7 @@
 
 using namespace lqer;
 
-class TestPythonLiteral : public QObject
-{
+class TestPythonLiteral : public QObject {
     Q_OBJECT
 private slots:
     // Expected values: ast.literal_eval and json.dumps of Python 3.11.
