@@ -95,6 +95,7 @@ int run(int argc, char **argv)
     addReportCommand(app, invocation);
     addAdaptCommand(app, invocation);
     addProjectCommand(app, invocation);
+    addSweepCommand(app, invocation);
     for (CLI::App *command : app.get_subcommands({}))
         command->fallthrough();
 

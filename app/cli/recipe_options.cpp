@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/pipeline/sweep_plan.h"
 #include "core/quant/quantizer.h"
 #include "core/recipe/check.h"
 
@@ -92,20 +94,9 @@ std::vector<QuantizationRecipe> RecipeOptions::recipes(Session &session, const L
         base = lowered;
     }
 
-    // "mxint4,nf4" is two formats, but "mxint:width=4,block_size=32" is one: a part with "=" in it and no ":" continues the last one.
     std::vector<std::string> formats;
-    for (const std::string &entry : m_weights) {
-        std::size_t begin = 0;
-        while (begin <= entry.size()) {
-            const std::size_t end = std::min(entry.find(',', begin), entry.size());
-            const std::string part = entry.substr(begin, end - begin);
-            if (begin > 0 && part.find('=') != std::string::npos && part.find(':') == std::string::npos)
-                formats.back() += "," + part;
-            else
-                formats.push_back(part);
-            begin = end + 1;
-        }
-    }
+    for (const std::string &entry : m_weights)
+        std::ranges::move(splitFormats(entry), std::back_inserter(formats));
     std::vector<QuantizationRecipe> recipes;
     if (formats.empty())
         recipes.push_back(base);

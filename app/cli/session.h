@@ -59,5 +59,6 @@ void addExportCommand(CLI::App &app, Invocation &invocation);
 void addReportCommand(CLI::App &app, Invocation &invocation);
 void addAdaptCommand(CLI::App &app, Invocation &invocation);
 void addProjectCommand(CLI::App &app, Invocation &invocation);
+void addSweepCommand(CLI::App &app, Invocation &invocation);
 
 }  // namespace lqer::cli

@@ -128,14 +128,17 @@ TextSource TextOptions::source(const LoadedModel &model) const
     return source;
 }
 
-std::shared_ptr<const TokenWindows> TextOptions::windows(Session &session, const LoadedModel &model) const
+std::shared_ptr<const TokenWindows> TextOptions::windows(Session &session, const LoadedModel &model, const WindowChange &change) const
 {
     WindowOptions options = m_options;
+    options.length = change.length.value_or(options.length);
+    options.maxWindows = change.windows.value_or(options.maxWindows);
     const std::int64_t context = model.summary().contextLength;
     if (options.length == 0)
         options.length = context > 0 ? std::min(context, defaultLength) : defaultLength;
     if (!m_convention.empty())
         options.convention = windowConventionFromString(m_convention);
+    options.convention = change.convention.value_or(options.convention);
     if (!m_tokens.empty()) {
         options.convention = WindowConvention::Tokens;
         std::shared_ptr<const TokenWindows> windows = session.engine().tokenWindows(model, m_tokens, options, session.context());

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/cli/session.h"
+#include "core/pipeline/sweep_plan.h"
 
 namespace lqer::cli {
 
@@ -24,7 +25,8 @@ public:
     // Whether text, tokens or a data set were stated.
     bool isStated() const { return !m_text.empty() || !m_tokens.empty() || !m_dataSet.empty(); }
 
-    std::shared_ptr<const TokenWindows> windows(Session &session, const LoadedModel &model) const;
+    // change: what is stated there counts in place of the options.
+    std::shared_ptr<const TokenWindows> windows(Session &session, const LoadedModel &model, const WindowChange &change = {}) const;
 
 private:
     std::string m_role, m_prefix;
