@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <new>
 #include <optional>
+#include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -94,13 +96,20 @@ int run(int argc, char **argv)
     addExportCommand(app, invocation);
     addReportCommand(app, invocation);
     addAdaptCommand(app, invocation);
+    addPtqCommands(app, invocation);
     addProjectCommand(app, invocation);
     addSweepCommand(app, invocation);
     for (CLI::App *command : app.get_subcommands({}))
         command->fallthrough();
 
+    // The flag of the papers' scripts that looks like two short ones.
+    std::vector<char *> arguments(argv, argv + argc);
+    std::string overwrite = "--overwrite-output-dir";
+    for (char *&argument : arguments)
+        if (std::string_view(argument) == "-ow")
+            argument = overwrite.data();
     try {
-        app.parse(argc, argv);
+        app.parse(argc, arguments.data());
     } catch (const CLI::ParseError &error) {
         if (error.get_exit_code() == 0)  // --help, --version
             return app.exit(error);

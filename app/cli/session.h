@@ -58,6 +58,7 @@ void addRunCommand(CLI::App &app, Invocation &invocation);
 void addExportCommand(CLI::App &app, Invocation &invocation);
 void addReportCommand(CLI::App &app, Invocation &invocation);
 void addAdaptCommand(CLI::App &app, Invocation &invocation);
+void addPtqCommands(CLI::App &app, Invocation &invocation);  // ptq, ptq-chunked, chunks
 void addProjectCommand(CLI::App &app, Invocation &invocation);
 void addSweepCommand(CLI::App &app, Invocation &invocation);
 

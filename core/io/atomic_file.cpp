@@ -309,4 +309,15 @@ void sweepTemporaries(const std::string &folder)
     }
 }
 
+void sweepTemporariesOf(const std::string &path)
+{
+    std::error_code ignored;
+    const std::string begin = fs::path(path).filename().string() + std::string(temporaryMark);
+    for (const fs::directory_entry &entry : fs::directory_iterator(fs::path(path).parent_path(), ignored)) {
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with(begin) && temporaryOwner(name) != 0)
+            fs::remove(entry.path(), ignored);
+    }
+}
+
 }  // namespace lqer

@@ -44,5 +44,7 @@ void writeFileAtomically(const std::string &path, std::string_view text);
 
 // Removes temporaries that a killed process left in `folder` (their process id is part of the name and no longer runs).
 void sweepTemporaries(const std::string &folder);
+// Removes all temporaries of this one file, whoever left them: for a caller that keeps others, on any machine, from writing it.
+void sweepTemporariesOf(const std::string &path);
 
 }  // namespace lqer

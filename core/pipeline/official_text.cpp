@@ -16,12 +16,13 @@ std::string officialDataFolder(const std::string &folder)
 }
 
 std::shared_ptr<const TokenWindows> officialWindows(const Engine &engine, const LoadedModel &model, const std::string &dataFolder,
-    const LqerText &text, DataSplit split, const TaskContext &context)
+    const LqerText &text, DataSplit split, const TaskContext &context, std::int64_t shards)
 {
     const TextSource source = findDataSet(officialDataFolder(dataFolder), text.dataSet, split);
     WindowOptions options;
     options.convention = WindowConvention::Sharded;
     options.length = text.maxLength;
+    options.shards = shards;
     options.maxRows = text.rawSamples;
     options.maxWindows = text.samples / text.batch * text.batch;
     options.batch = text.batch;
