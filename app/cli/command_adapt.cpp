@@ -26,8 +26,10 @@ struct AdaptCommand {
     TextOptions calibration{"calibration", "calibration-"};
     std::int64_t labels = 2;
     std::vector<std::string> modulesToSave;
-    std::string deviceMap;
+    std::string deviceMap, calibrationSet, calibrationSetType;
+    WindowChange windows;
     int workers = 8;
+    bool overwriteCache = false;
 };
 
 // adapt_and_save_args.yaml: the keys of the official program's arguments, in the order it writes them.
@@ -54,6 +56,19 @@ Json argumentsOf(const AdaptCommand &command, const LoadedModel &model, const To
     return json;
 }
 
+// The official name of the data, "wikitext2_peft": the same rows as wikitext2's, which its code only cuts otherwise.
+TextOptions calibrationOf(const AdaptCommand &command)
+{
+    TextOptions calibration = command.calibration;
+    std::string name = command.calibrationSet;
+    for (const std::string_view suffix : {"_peft", "_mlm"})
+        if (name.ends_with(suffix))
+            name.resize(name.size() - suffix.size());
+    if (!name.empty())
+        calibration.useDataSet(name);
+    return calibration;
+}
+
 int writeAdapted(Session &session, const AdaptCommand &command)
 {
     if (command.type != "clm")
@@ -68,7 +83,7 @@ int writeAdapted(Session &session, const AdaptCommand &command)
     Opened opened = command.model.open(session);
     std::shared_ptr<const TokenWindows> windows;
     if (adaptNeedsStatistics(command.adapt) || (command.adapt.peek && command.adapt.init != "lora"))
-        windows = command.calibration.windows(session, *opened.model);
+        windows = calibrationOf(command).windows(session, *opened.model, command.windows);
     if (adaptNeedsStatistics(command.adapt))
         command.model.openProject(session, opened);
     const AdaptResult result = adaptModel(session.engine(), *opened.model, opened.project.get(), windows.get(), command.adapt,
@@ -140,11 +155,17 @@ void addAdaptCommand(CLI::App &app, Invocation &invocation)
     command->add_flag("--overwrite-output-dir,--ow", adapt.overwrite, "Replace an earlier result of this command at OUTDIR");
     addDataFolder(*command, options->dataFolder, "Calibration data");
     options->calibration.add(*command, 128, options->dataFolder);
+    command->add_option("--qera-calibration-set", options->calibrationSet, "As --calibration-data-set, also by the official names (wikitext2_peft, slim_pajama_6b_peft)")
+        ->type_name("NAME")->group("Calibration data");
+    command->add_option("--qera-num-calibration-samples", options->windows.windows, "As --calibration-windows")->type_name("N")->check(CLI::PositiveNumber)->group("Calibration data");
+    command->add_option("--qera-max-seq-length", options->windows.length, "As --calibration-window")->type_name("N")->check(CLI::Range(2, 1 << 24))->group("Calibration data");
     command->add_option("--qera-calibration-batch-size", adapt.calibrationBatch, "Windows in a batch (of --peek-post-init-metrics' mean)")
         ->capture_default_str()->type_name("N")->check(CLI::Range(1, 1 << 20))->group("Calibration data");
     command->add_option("--lora-modules-to-save", options->modulesToSave, "Not supported: refused if given")->type_name("NAME")->group(ignored);
     command->add_option("--device-map", options->deviceMap, "Ignored")->type_name("NAME")->group(ignored);
     command->add_option("--num-workers", options->workers, "Ignored")->type_name("N")->group(ignored);
+    command->add_option("--qera-calibration-set-type", options->calibrationSetType, "Of classifiers: ignored")->type_name("NAME")->group(ignored);
+    command->add_flag("--overwrite-dataset-cache", options->overwriteCache, "Ignored: nothing is cached")->group(ignored);
     command->add_option("--num-labels", options->labels, "Of classifiers: ignored")->type_name("N")->group(ignored);
     command->callback([options, &invocation] { invocation.work = [options](Session &session) { return writeAdapted(session, *options); }; });
 }

@@ -22,6 +22,8 @@ public:
     // dataFolder: filled by addDataFolder(), outlives this.
     void add(CLI::App &command, std::int64_t defaultWindows, const std::string &dataFolder);
 
+    // As if --data-set said it.
+    void useDataSet(std::string name) { m_dataSet = std::move(name); }
     // Whether text, tokens or a data set were stated.
     bool isStated() const { return !m_text.empty() || !m_tokens.empty() || !m_dataSet.empty(); }
 

@@ -85,7 +85,7 @@ private slots:
 
     void adaptersAreWritten()
     {
-        const QStringList arguments{"adapt", "clm", demoFolder(), "qera", "out", "--quant-type", "mxint", "--quant-bits", "3", "--lora-rank", "8", "--calibration-windows", "2"};
+        const QStringList arguments{"adapt", "clm", demoFolder(), "qera", "out", "--quant-type", "mxint", "--quant-bits", "3", "--lora-rank", "8", "--qera-num-calibration-samples", "2", "--qera-max-seq-length", "64", "--device-map", "cuda"};
         const Outcome outcome = runProgram(m_folder->path(), arguments + QStringList{"--json"});
         QVERIFY2(outcome.status == 0, outcome.err.constData());
         QCOMPARE(outcome.event("result").find("error_dict")->asObject().size(), std::size_t(28));
