@@ -7,6 +7,8 @@
 #include "app/cli/text_table.h"
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "core/pipeline/recipe_files.h"
+#include "core/recipe/bundled_recipes.h"
 #include "core/recipe/check.h"
 
 namespace lqer::cli {
@@ -19,7 +21,9 @@ int listRecipes(Session &session)
 {
     TextTable table({{"recipe", Align::Left}, {"what it is", Align::Left}});
     Json all = Json::array();
-    for (const RecipePreset &preset : recipePresets()) {
+    std::vector<RecipePreset> presets = recipePresets();
+    presets.insert(presets.end(), bundledRecipes().begin(), bundledRecipes().end());
+    for (const RecipePreset &preset : presets) {
         table.addRow({preset.name, preset.meaning});
         all.append(Json::object().set("name", preset.name).set("title", preset.title).set("meaning", preset.meaning).set("recipe", preset.recipe.toJson()));
     }
@@ -44,8 +48,8 @@ struct CheckOptions {
 int checkRecipe(Session &session, const CheckOptions &options)
 {
     std::vector<RecipeProblem> problems;
-    const QuantizationRecipe recipe = isRecipeFile(options.recipe) ? QuantizationRecipe::read(options.recipe, &problems)
-                                                                   : findRecipePreset(options.recipe);
+    const bool ours = isRecipeFile(options.recipe) && (options.recipe.ends_with(".json") || !hasRecipeExtension(options.recipe));
+    const QuantizationRecipe recipe = ours ? QuantizationRecipe::read(options.recipe, &problems) : findRecipe(options.recipe);
     if (!options.model.empty()) {
         std::shared_ptr<Project> project;
         std::shared_ptr<const LoadedModel> model;

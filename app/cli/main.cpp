@@ -97,6 +97,8 @@ int run(int argc, char **argv)
     addReportCommand(app, invocation);
     addAdaptCommand(app, invocation);
     addPtqCommands(app, invocation);
+    addPipelineCommand(app, invocation);
+    addRecipeCommand(app, invocation);
     addProjectCommand(app, invocation);
     addSweepCommand(app, invocation);
     for (CLI::App *command : app.get_subcommands({}))
@@ -108,8 +110,13 @@ int run(int argc, char **argv)
     for (char *&argument : arguments)
         if (std::string_view(argument) == "-ow")
             argument = overwrite.data();
+    app.allow_extras();
     try {
         app.parse(argc, arguments.data());
+        invocation.overrides = app.remaining();
+        const std::vector<CLI::App *> chosen = app.get_subcommands();
+        if (!invocation.overrides.empty() && !invocation.takesOverrides.contains(chosen.front()))
+            throw CLI::ExtrasError(invocation.overrides);
     } catch (const CLI::ParseError &error) {
         if (error.get_exit_code() == 0)  // --help, --version
             return app.exit(error);

@@ -9,6 +9,9 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/pipeline/recipe_files.h"
 #include "core/pipeline/sweep_plan.h"
 #include "core/quant/quantizer.h"
 #include "core/recipe/check.h"
@@ -33,18 +36,26 @@ QuantizationRecipe repairRecipe()
 bool isRecipeFile(const std::string &name)
 {
     std::error_code error;
-    return name.ends_with(".json") || name.find('/') != std::string::npos || std::filesystem::exists(name, error);
+    return hasRecipeExtension(name) || name.find('/') != std::string::npos || std::filesystem::exists(name, error);
 }
 
 QuantizationRecipe findRecipe(const std::string &name)
 {
-    return isRecipeFile(name) ? QuantizationRecipe::read(name) : findRecipePreset(name);
+    if (!isRecipeFile(name))
+        return findRecipePreset(name);
+    if (!hasRecipeExtension(name))
+        return QuantizationRecipe::read(name);
+    std::vector<std::string> notes;
+    const QuantizationRecipe recipe = readRecipeFile(name, {}, notes);
+    for (const std::string &note : notes)
+        logWarning(fmt::format("{}: {}", escaped(name), note));
+    return recipe;
 }
 
 void RecipeOptions::add(CLI::App &command, bool severalWeights)
 {
     const std::string group = "Recipe";
-    command.add_option("--recipe,-r", m_recipe, "Recipe file (JSON) or a preset that `lqer recipes` lists (default: l2qer-w4a8)")
+    command.add_option("--recipe,-r", m_recipe, "Recipe file (.json, LQER's .toml, QERA's .yaml) or a preset that `lqer recipes` lists (default: l2qer-w4a8)")
         ->type_name("RECIPE")
         ->group(group);
     CLI::Option *weights = command.add_option("--weights", m_weights,

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "app/cli/console.h"
 #include "app/cli/interrupt.h"
@@ -42,6 +44,9 @@ struct Invocation {
     bool json = false;
     bool quiet = false;
     bool verbose = false;
+    // Commands that take options with names of their own ("--a:b=value"), and what of that kind was given.
+    std::set<const CLI::App *> takesOverrides;
+    std::vector<std::string> overrides;
     std::function<int(Session &)> work;
 };
 
@@ -59,6 +64,8 @@ void addExportCommand(CLI::App &app, Invocation &invocation);
 void addReportCommand(CLI::App &app, Invocation &invocation);
 void addAdaptCommand(CLI::App &app, Invocation &invocation);
 void addPtqCommands(CLI::App &app, Invocation &invocation);  // ptq, ptq-chunked, chunks
+void addPipelineCommand(CLI::App &app, Invocation &invocation);
+void addRecipeCommand(CLI::App &app, Invocation &invocation);
 void addProjectCommand(CLI::App &app, Invocation &invocation);
 void addSweepCommand(CLI::App &app, Invocation &invocation);
 

@@ -3,7 +3,7 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
-#include "core/recipe/quantization_recipe.h"
+#include "core/recipe/bundled_recipes.h"
 
 namespace lqer {
 
@@ -89,10 +89,12 @@ const std::vector<RecipePreset> &recipePresets()
 const QuantizationRecipe &findRecipePreset(std::string_view name)
 {
     std::vector<std::string> names;
-    for (const RecipePreset &preset : recipePresets()) {
-        if (preset.name == name)
-            return preset.recipe;
-        names.push_back(preset.name);
+    for (const std::vector<RecipePreset> *list : {&recipePresets(), &bundledRecipes()}) {
+        for (const RecipePreset &preset : *list) {
+            if (preset.name == name)
+                return preset.recipe;
+            names.push_back(preset.name);
+        }
     }
     const std::string near = nearest(name, names);
     throw Error(ErrorCode::Argument,

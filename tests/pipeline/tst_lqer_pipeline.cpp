@@ -7,8 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "core/eval/quantized_forward.h"
-#include "core/import/correction_dictionary.h"
+#include "core/base/log.h"
 #include "core/io/safetensors.h"
 #include "core/io/toml.h"
 #include "core/pipeline/config_overrides.h"
@@ -78,6 +77,13 @@ Matrix tensor(const std::string &path, const std::string &name)
 class TestLqerPipeline : public QObject {
     Q_OBJECT
 private slots:
+    // Every run says what has no meaning here.
+    void initTestCase()
+    {
+        setLogSink([](LogLevel, const std::string &) {});
+    }
+    void cleanupTestCase() { setLogSink({}); }
+
     void aRunWritesTheOfficialFiles()
     {
         const QTemporaryDir scratch(test::scratchTemplate());
@@ -327,6 +333,39 @@ private slots:
         const QString message = QString::fromStdString(test::errorOf([&] { run.start(); }));
         QVERIFY2(message.contains(part), qPrintable(message));
         QVERIFY(!run.has("evaluate_perplexity"));
+    }
+
+    // The authors' own files, which are not part of this project, on small models of their families.
+    void everyOfficialTemplateRuns()
+    {
+        LQER_NEED_SHARED();
+        const QString official = qEnvironmentVariable("LQER_OFFICIAL");
+        if (official.isEmpty())
+            QSKIP("set LQER_OFFICIAL to the folder experiments/configs of LQER's repository");
+        const std::string shared = test::sharedFolder();
+        int runs = 0;
+        for (const QString part : {"/template", "/debug"}) {
+            const QDir files(official + part, "*.toml");
+            for (const QString &name : files.entryList()) {
+                const bool opt = name.startsWith("opt");
+                const std::string length = opt ? "48" : "128";
+                const QTemporaryDir scratch(test::scratchTemplate());
+                Run run(scratch);
+                run.config = readLqerConfig(files.filePath(name).toStdString(),
+                    std::vector<std::string>{"--checkpoint_path=:ast:'" + run.folder + "'", "--profile:max_length=" + length,
+                        "--evaluate:perplexity:max_length=:ast:" + length, "--evaluate:perplexity:num_samples=:ast:8",
+                        "--enable_harness_downstream_evaluation=:ast:0",
+                        "--profile:dataset=" + shared + "/text/c4_web_open.jsonl", "--profile:num_raw_samples=:ast:700",
+                        "--evaluate:perplexity:dataset=" + shared + "/text/wikitext2_test_raw_open.txt"});
+                run.options.modelFolder = shared + (opt ? "/models/shakespeare-opt" : "/models/stories260k");
+                run.options.keepErrors = false;
+                const LqerPipelineResult result = run.start();
+                QVERIFY2(result.perplexity->find("perplexity")->asNumber() > 1, qPrintable(name));
+                QVERIFY(!readApproximationTable(run.file("approximate/results.csv")).empty());
+                ++runs;
+            }
+        }
+        QCOMPARE(runs, 21);
     }
 
     void scalesComeBackAsTheyWereWritten()

@@ -9,38 +9,15 @@
 #include "core/pipeline/config_overrides.h"
 #include "core/pipeline/lqer_recipe.h"
 #include "core/quant/quantizer.h"
+#include "tests/pipeline/effective_plan.h"
 #include "tests/pipeline/sample_config.h"
 #include "tests/recipe/recipe_sites.h"
 
 using namespace lqer;
+using test::complete;
+using test::effective;
 
 namespace {
-
-FormatSpec complete(const FormatSpec &spec)
-{
-    return withDefaults(spec);
-}
-
-// Plans without what has no effect, and with every default written out.
-ModelPlan effective(ModelPlan plan)
-{
-    for (auto &[name, layer] : plan.layers) {
-        LinearFormats &formats = layer.formats;
-        if (!layer.quantize)
-            layer = LayerPlan{.quantize = false, .formats = {}, .scaling = {}, .rank = 0};
-        if (layer.rank == 0) {
-            layer.scaling = ScalingKind::Identity;
-            formats.a = formats.b = formats.xa = formats.xab = FormatSpec();
-        }
-        for (FormatSpec *spec :
-            {&formats.weight, &formats.activation, &formats.bias, &formats.a, &formats.b, &formats.xa, &formats.xab})
-            *spec = complete(*spec);
-    }
-    for (auto &[block, attention] : plan.attention)
-        for (FormatSpec *spec : {&attention.query, &attention.key, &attention.probabilities, &attention.value})
-            *spec = complete(*spec);
-    return plan;
-}
 
 std::vector<LinearSite> optSites()
 {
