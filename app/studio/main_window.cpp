@@ -27,6 +27,7 @@
 #include "widgets/controls/elided_label.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/preferences_dialog.h"
+#include "widgets/dialogs/tasks_dialog.h"
 #include "widgets/panels/activations_panel.h"
 #include "widgets/panels/compare_panel.h"
 #include "widgets/panels/inspector_panel.h"
@@ -278,6 +279,9 @@ void MainWindow::makeActions()
     m_evaluate = makeAction(run, tr("&Evaluate"), QKeySequence(Qt::Key_F7), meaningOf(Term::Perplexity), [this] { m_session->evaluate(); });
     m_runAll = makeAction(run, tr("&All that is missing"), QKeySequence(Qt::Key_F8), tr("Calibrate, decompose and evaluate: whatever is not done yet"), [this] { m_session->runAll(); });
     m_runAll->setIconText(tr("Run all"));
+    m_tasks = makeAction(run, tr("Downstream &tasks..."), QKeySequence(Qt::CTRL | Qt::Key_T), meaningOf(Term::TaskAccuracy), [this] { showTasks(); });
+    m_tasks->setIconText(tr("Tasks"));
+    m_needOpen << m_tasks;
     run->addSeparator();
     m_pause = makeAction(run, tr("&Pause"), QKeySequence(Qt::Key_F9), tr("Let the running stage wait, or go on"), [this] { m_session->pauseRun(m_pause->isChecked()); });
     m_pause->setCheckable(true);
@@ -477,7 +481,7 @@ void MainWindow::updateStages()
     // How far it is stands on the tool bar: a mark, a count, or that the recipe changed since.
     const LayerTable &table = *m_session->table();
     const auto &reports = m_session->reports();
-    const bool current = std::any_of(reports.begin(), reports.end(), [this](const auto &report) { return m_session->isCurrent(*report); });
+    const bool current = std::any_of(reports.begin(), reports.end(), [this](const auto &report) { return report->perplexity && m_session->isCurrent(*report); });
     const QString done = QStringLiteral(" \u2713");
     const auto say = [](QAction *action, const QString &text) {
         if (action->iconText() != text)
@@ -603,17 +607,28 @@ void MainWindow::showPreferences()
         applyTheme(*qApp, preferences::themeMode());
 }
 
-void MainWindow::showExport()
+// One of its kind at a time; the window behind it stays usable.
+template <typename Dialog>
+void MainWindow::showDialog()
 {
-    // One at a time; the window behind it stays usable.
-    auto *dialog = findChild<ExportDialog *>();
+    auto *dialog = findChild<Dialog *>();
     if (!dialog) {
-        dialog = new ExportDialog(*m_session, this);
+        dialog = new Dialog(*m_session, this);
         dialog->setAttribute(Qt::WA_DeleteOnClose);
     }
     dialog->show();
     dialog->raise();
     dialog->activateWindow();
+}
+
+void MainWindow::showExport()
+{
+    showDialog<ExportDialog>();
+}
+
+void MainWindow::showTasks()
+{
+    showDialog<TasksDialog>();
 }
 
 void MainWindow::showAbout()

@@ -80,6 +80,9 @@ private:
     void showAbout();
     void showPreferences();
     void showExport();
+    void showTasks();
+    template <typename Dialog>
+    void showDialog();
 
     std::unique_ptr<Session> m_session;
     QString m_demo;
@@ -105,6 +108,7 @@ private:
     QAction *m_decompose;
     QAction *m_evaluate;
     QAction *m_runAll;
+    QAction *m_tasks;
     QAction *m_pause;
     QAction *m_stop;
     QLabel *m_model;

@@ -21,6 +21,7 @@
 #include "tests/studio/studio_driver.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/preferences_dialog.h"
+#include "widgets/dialogs/tasks_dialog.h"
 #include "widgets/panels/layers_panel.h"
 #include "widgets/panels/runs_panel.h"
 #include "widgets/panels/spectrum_panel.h"
@@ -123,6 +124,40 @@ void exportDialog(test::Studio &studio, Camera &camera, const QString &theme)
     QCoreApplication::sendPostedEvents(nullptr, QEvent::DeferredDelete);
 }
 
+// Two tasks of the folder LQER_DATA, run on both models; then the dialog and the runs.
+void tasksDialog(test::Studio &studio, Camera &camera, const QString &theme)
+{
+    MainWindow &window = *studio.window;
+    Session &session = studio.session();
+    TaskSettings settings = session.taskSettings();
+    settings.tasks = QStringList{QStringLiteral("arc_easy"), QStringLiteral("lambada_openai")};
+    settings.limit = 50;
+    settings.original = true;
+    session.setTaskSettings(settings);
+    window.activateWindow();
+    camera.good &= QTest::qWaitForWindowActive(&window);
+    QTest::keyClick(&window, Qt::Key_T, Qt::ControlModifier);
+    auto *dialog = window.findChild<TasksDialog *>();
+    if (!dialog) {
+        camera.good = false;
+        return;
+    }
+    camera.shoot(*dialog, QStringLiteral("tasks-") + theme);
+    QTest::keyClick(dialog, Qt::Key_Return);
+    camera.good &= studio.until([&] { return !session.isRunning() || session.runningJob()->progress().stage() == "evaluating tasks"; });
+    camera.shoot(*dialog, QStringLiteral("tasks-running-") + theme);
+    camera.good &= studio.idle();
+    camera.shoot(*dialog, QStringLiteral("tasks-done-") + theme);
+    dialog->close();
+    QCoreApplication::sendPostedEvents(nullptr, QEvent::DeferredDelete);
+    raise(window, "runs");
+    window.resize(1920, 1200);
+    QTest::keyClick(&window, Qt::Key_M, Qt::ControlModifier);
+    camera.shoot(window, QStringLiteral("tasks-compared-") + theme);
+    raise(window, "layers");
+    window.findChild<QTabWidget *>()->setCurrentIndex(0);
+}
+
 }  // namespace
 
 int main(int argc, char **argv)
@@ -223,6 +258,8 @@ int main(int argc, char **argv)
         if (!every)
             continue;
         exportDialog(studio, camera, name);
+        if (!session.taskSettings().folder.isEmpty())
+            tasksDialog(studio, camera, name);
         everyMenu(window, camera, name);
         everyDialog(window, camera, name);
         window.resize(1280, 800);

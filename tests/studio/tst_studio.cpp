@@ -31,7 +31,9 @@
 #include "tests/studio/studio_driver.h"
 #include "tests/support/shared_data.h"
 #include "widgets/dialogs/export_dialog.h"
+#include "widgets/dialogs/tasks_dialog.h"
 #include "widgets/models/layer_model.h"
+#include "widgets/models/report_model.h"
 #include "widgets/panels/inspector_panel.h"
 #include "widgets/panels/layers_panel.h"
 #include "widgets/panels/map_panel.h"
@@ -78,6 +80,45 @@ void shortRuns(Session &session)
     session.setRunSettings(settings);
 }
 
+QCheckBox *check(const QWidget *parent, const QString &text)
+{
+    for (QCheckBox *one : parent->findChildren<QCheckBox *>())
+        if (one->text() == text)
+            return one;
+    return nullptr;
+}
+
+// arc_easy.jsonl with so many questions of two choices.
+void writeQuestions(const QTemporaryDir &folder, int count)
+{
+    QFile file(folder.filePath(QStringLiteral("arc_easy.jsonl")));
+    QVERIFY(file.open(QIODevice::WriteOnly));
+    for (int i = 0; i < count; ++i)
+        file.write(QStringLiteral("{\"question\":\"What is %1 and a few words more?\",\"choices\":[\"the tree\",\"a %1\"],\"label\":%2}\n").arg(i).arg(i % 2).toUtf8());
+}
+
+// By its key, from the main window.
+TasksDialog *openTasks(test::Studio &studio)
+{
+    studio.window->activateWindow();
+    if (!QTest::qWaitForWindowActive(studio.window.get()))
+        return nullptr;
+    QTest::keyClick(studio.window.get(), Qt::Key_T, Qt::ControlModifier);
+    auto *dialog = studio.window->findChild<TasksDialog *>();
+    return dialog && dialog->isVisible() ? dialog : nullptr;
+}
+
+// The box in front of a task, by mouse.
+void checkTask(QListWidget *tasks, const QString &name)
+{
+    for (int i = 0; i < tasks->count(); ++i)
+        if (tasks->item(i)->data(Qt::UserRole).toString() == name) {
+            tasks->scrollToItem(tasks->item(i));
+            const QRect row = tasks->visualItemRect(tasks->item(i));
+            QTest::mouseClick(tasks->viewport(), Qt::LeftButton, Qt::NoModifier, QPoint(row.left() + 12, row.center().y()));
+        }
+}
+
 }  // namespace
 
 class TestStudio : public QObject {
@@ -105,6 +146,8 @@ private slots:
     void theLayoutIsThereAgain();
     void exportIsCheckedWrittenAndShown();
     void anExportThatIsStoppedLeavesNothing();
+    void tasksAreChosenRunAndCompared();
+    void tasksThatAreStoppedLeaveNothing();
     void tabReachesEveryControl();
     void everyControlHasAName();
     void everyActionHasAShortcutOrAMenu();
@@ -773,6 +816,106 @@ void TestStudio::anExportThatIsStoppedLeavesNothing()
     QVERIFY(QDir(place.path()).isEmpty());
     QVERIFY(studio.idle());
     QVERIFY(studio.until([&] { return start->isEnabled(); }));
+}
+
+void TestStudio::tasksAreChosenRunAndCompared()
+{
+    test::Studio studio(demo(), 2);
+    studio.window->resize(1280, 800);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    shortRuns(session);
+    session.calibrate();
+    QVERIFY(studio.idle());
+    QTemporaryDir data;
+    writeQuestions(data, 6);
+    TasksDialog *dialog = openTasks(studio);
+    QVERIFY(dialog);
+    QPushButton *start = button(dialog, QStringLiteral("&Start"));
+    const auto *state = test::named<QLabel>(dialog, QStringLiteral("State of the tasks"));
+    auto *tasks = test::named<QListWidget>(dialog, QStringLiteral("Tasks"));
+    QCOMPARE(tasks->count(), static_cast<int>(taskDefinitions().size()));
+    QVERIFY(!start->isEnabled());
+
+    // A folder by key, a task and the original by mouse.
+    auto *folder = test::named<QLineEdit>(dialog, QStringLiteral("Folder with the tasks' data"));
+    folder->setFocus();
+    folder->selectAll();
+    QTest::keyClicks(folder, data.path());
+    QVERIFY(!start->isEnabled());
+    checkTask(tasks, QStringLiteral("arc_easy"));
+    QCOMPARE(session.taskSettings().tasks, QStringList{QStringLiteral("arc_easy")});
+    QVERIFY(start->isEnabled());
+    QVERIFY2(state->text().contains(QStringLiteral("1 task")), qPrintable(state->text()));
+    auto *original = check(dialog, QStringLiteral("Also the &original model"));
+    QTest::mouseClick(original, Qt::LeftButton, Qt::NoModifier, QPoint(8, original->height() / 2));
+    QVERIFY(session.taskSettings().original);
+    QTest::mouseClick(start, Qt::LeftButton);
+    QVERIFY(session.isRunning() && !start->isEnabled());
+    QVERIFY(studio.idle());
+    QVERIFY2(state->text().startsWith(QStringLiteral("Done")), qPrintable(state->text()));
+
+    // Both are in the project, the original without a recipe; the table and the comparison show them.
+    QCOMPARE(session.reports().size(), std::size_t{2});
+    QVERIFY(!session.reports()[0]->recipe && session.reports()[1]->recipe);
+    for (const auto &report : session.reports()) {
+        QCOMPARE(report->tasks->tasks[0].task, std::string("arc_easy"));
+        QCOMPARE(report->tasks->tasks[0].items, std::int64_t{6});
+    }
+    const QAbstractItemModel *runs = studio.window->findChild<ReportModel *>();
+    QVERIFY(runs);
+    const QString cell = runs->index(0, ReportModel::Tasks).data().toString();
+    QVERIFY2(cell.startsWith(QStringLiteral("arc_easy ")) && cell.contains(QLatin1Char('%')), qPrintable(cell));
+    QVERIFY(!runs->index(0, ReportModel::Title).data().toString().contains(QStringLiteral("stale")));
+    QTest::keyClick(dialog, Qt::Key_Escape);
+    QCoreApplication::sendPostedEvents(nullptr, QEvent::DeferredDelete);
+    studio.window->activateWindow();
+    QVERIFY(QTest::qWaitForWindowActive(studio.window.get()));
+    QTest::keyClick(studio.window.get(), Qt::Key_M, Qt::ControlModifier);
+    bool compared = false;
+    for (const QLabel *label : studio.window->findChildren<QLabel *>())
+        compared = compared || (label->isVisible() && label->text().contains(QStringLiteral("B against A")) && label->text().contains(QStringLiteral("arc_easy")));
+    QVERIFY(compared);
+
+    // A file that lacks a field is named with its line.
+    QFile broken(data.filePath(QStringLiteral("arc_easy.jsonl")));
+    QVERIFY(broken.open(QIODevice::WriteOnly));
+    broken.write("{\"question\":\"q\"}\n");
+    broken.close();
+    dialog = openTasks(studio);
+    QVERIFY(dialog);
+    QTest::mouseClick(button(dialog, QStringLiteral("&Start")), Qt::LeftButton);
+    QVERIFY(studio.idle());
+    const QString said = test::named<QLabel>(dialog, QStringLiteral("State of the tasks"))->text();
+    QVERIFY2(said.contains(QStringLiteral("arc_easy.jsonl, line 1: lacks 'choices'")), qPrintable(said));
+    QCOMPARE(session.reports().size(), std::size_t{2});
+}
+
+void TestStudio::tasksThatAreStoppedLeaveNothing()
+{
+    test::Studio studio(demo(), 1);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    shortRuns(session);
+    session.calibrate();
+    QVERIFY(studio.idle());
+    QTemporaryDir data;
+    writeQuestions(data, 4000);  // seconds of work at least: it cannot end by itself before the click
+    session.setTaskSettings({.folder = data.path(), .tasks = {QStringLiteral("arc_easy")}});
+    TasksDialog *dialog = openTasks(studio);
+    QVERIFY(dialog);
+    QTest::mouseClick(button(dialog, QStringLiteral("&Start")), Qt::LeftButton);
+    const auto *bar = test::named<QProgressBar>(dialog, QStringLiteral("Progress of the tasks"));
+    QVERIFY(bar);
+    QVERIFY(studio.until([&] { return !session.isRunning() || session.runningJob()->progress().stage() == "evaluating tasks"; }));
+    QVERIFY(session.isRunning());
+    QTest::mouseClick(button(dialog, QStringLiteral("&Cancel run")), Qt::LeftButton);
+    QVERIFY(studio.idle());
+    QVERIFY(session.reports().empty());
+    QVERIFY(test::named<QLabel>(dialog, QStringLiteral("State of the tasks"))->text().startsWith(QStringLiteral("Stopped")));
+    QVERIFY(!bar->isVisible());
 }
 
 void TestStudio::tabReachesEveryControl()

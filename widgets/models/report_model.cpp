@@ -11,6 +11,7 @@
 #include "widgets/session/session.h"
 #include "widgets/text/glossary.h"
 #include "widgets/text/number_text.h"
+#include "widgets/text/task_text.h"
 
 namespace lqer {
 
@@ -65,15 +66,16 @@ QVariant ReportModel::data(const QModelIndex &index, int role) const
     const auto report = index.isValid() ? this->report(index.row()) : nullptr;
     if (!report)
         return {};
-    const bool stale = !m_session.isCurrent(*report);
+    const bool stale = report->recipe && !m_session.isCurrent(*report);  // the original is what it is
     if (role == Qt::TextAlignmentRole)
-        return index.column() == Title || index.column() == Created ? QVariant() : QVariant(Qt::AlignRight | Qt::AlignVCenter);
+        return index.column() == Title || index.column() == Created || index.column() == Tasks ? QVariant() : QVariant(Qt::AlignRight | Qt::AlignVCenter);
     if (role == Qt::ToolTipRole)
         return plainHtml(safeText(report->title) + QLatin1Char('\n')
             + (report->perplexity ? tr("%1, %2 windows of %3 tokens").arg(QString::fromStdString(toString(report->perplexity->windowOptions.convention)))
                                         .arg(report->perplexity->windows)
                                         .arg(report->perplexity->windowOptions.length)
                                   : QString())
+            + (report->tasks ? taskLines(*report->tasks).join(QLatin1Char('\n')) : QString())
             + (stale ? QLatin1Char('\n') + meaningOf(Term::Stale) : QString()));
     if (role != Qt::DisplayRole && role != SortRole)
         return {};
@@ -85,6 +87,7 @@ QVariant ReportModel::data(const QModelIndex &index, int role) const
     switch (index.column()) {
     case Title: return sort ? QVariant(index.row()) : QVariant(tr("%1: %2%3").arg(index.row() + 1).arg(safeText(report->title), stale ? tr(" (stale)") : QString()));
     case Perplexity: return number(perplexity.has_value(), perplexity ? perplexity->headline() : 0, perplexity ? perplexityText(perplexity->headline(), perplexity->standardError) : none);
+    case Tasks: return sort ? QVariant(report->tasks ? report->tasks->tasks.front().headline().value : -1.0) : QVariant(report->tasks ? taskSummary(*report->tasks) : none);
     case Original: return number(report->original.has_value(), report->original ? report->original->headline() : 0, report->original ? perplexityText(report->original->headline()) : none);
     case Kl: return number(divergence.has_value(), divergence ? divergence->kl.mean : 0, divergence ? numberText(divergence->kl.mean) : none);
     case Agreement: return number(divergence.has_value(), divergence ? divergence->topAgreement.mean : 0, divergence ? percentText(divergence->topAgreement.mean) : none);
@@ -104,7 +107,8 @@ QVariant ReportModel::headerData(int section, Qt::Orientation orientation, int r
         const char *title;
         std::optional<Term> term;
     };
-    static const Head heads[ColumnCount] = {{QT_TR_NOOP("run"), Term::Recipe}, {QT_TR_NOOP("perplexity"), Term::Perplexity}, {QT_TR_NOOP("KL"), Term::KlDivergence},
+    static const Head heads[ColumnCount] = {{QT_TR_NOOP("run"), Term::Recipe}, {QT_TR_NOOP("perplexity"), Term::Perplexity}, {QT_TR_NOOP("tasks"), Term::TaskAccuracy},
+                                            {QT_TR_NOOP("KL"), Term::KlDivergence},
                                             {QT_TR_NOOP("top-1"), Term::TopOneAgreement}, {QT_TR_NOOP("bits"), Term::BitsPerWeight}, {QT_TR_NOOP("size"), Term::Footprint},
                                             {QT_TR_NOOP("time"), std::nullopt}, {QT_TR_NOOP("original"), Term::Perplexity}, {QT_TR_NOOP("measured"), std::nullopt}};
     if (section < 0 || section >= ColumnCount)

@@ -17,7 +17,7 @@ class ReportModel final : public QAbstractTableModel {
     Q_OBJECT
 
 public:
-    enum Column { Title, Perplexity, Kl, Agreement, Bits, Size, Seconds, Original, Created, ColumnCount };
+    enum Column { Title, Perplexity, Tasks, Kl, Agreement, Bits, Size, Seconds, Original, Created, ColumnCount };
     static constexpr int SortRole = Qt::UserRole + 1;
 
     explicit ReportModel(Session &session, QObject *parent = nullptr);

@@ -16,6 +16,7 @@
 #include "widgets/models/report_model.h"
 #include "widgets/session/session.h"
 #include "widgets/text/number_text.h"
+#include "widgets/text/task_text.h"
 
 namespace lqer {
 
@@ -35,6 +36,8 @@ QString changes(const EvaluationReport &first, const EvaluationReport &second)
         add(ComparePanel::tr("perplexity"), first.perplexity->headline(), second.perplexity->headline());
     if (first.divergence && second.divergence)
         add(ComparePanel::tr("KL"), first.divergence->kl.mean, second.divergence->kl.mean);
+    if (first.tasks && second.tasks)
+        parts << taskChanges(*first.tasks, *second.tasks);
     if (first.footprint && second.footprint)
         add(ComparePanel::tr("size"), static_cast<double>(first.footprint->bytes), static_cast<double>(second.footprint->bytes));
     return parts.join(QStringLiteral(", "));
@@ -135,6 +138,8 @@ void ComparePanel::refresh()
             parts << tr("perplexity %1").arg(perplexityText(one.perplexity->headline(), one.perplexity->standardError));
         if (one.divergence)
             parts << tr("KL %1").arg(numberText(one.divergence->kl.mean));
+        if (one.tasks)
+            parts << taskSummary(*one.tasks);
         if (one.footprint)
             parts << tr("%1, %2").arg(bitsText(one.footprint->stored.withCorrection), bytesText(static_cast<double>(one.footprint->bytes)));
         return parts.join(QStringLiteral(", "));

@@ -53,6 +53,35 @@ RunSettings runSettingsFrom(const JsonReader &json, RunSettings fallback)
     return settings;
 }
 
+Json toJson(const TaskSettings &settings)
+{
+    Json tasks = Json::array();
+    for (const QString &task : settings.tasks)
+        tasks.append(task.toStdString());
+    Json json = Json::object();
+    json.set("folder", settings.folder.toStdString());
+    json.set("tasks", std::move(tasks));
+    json.set("fewShot", settings.fewShot);
+    json.set("limit", settings.limit);
+    json.set("bos", settings.bos);
+    json.set("original", settings.original);
+    return json;
+}
+
+TaskSettings taskSettingsFrom(const JsonReader &json)
+{
+    TaskSettings settings;
+    settings.folder = QString::fromStdString(json.string("folder", {}));
+    const JsonReader tasks = json["tasks"];
+    for (std::size_t i = 0; i < tasks.size(); ++i)
+        settings.tasks << QString::fromStdString(std::string(taskDefinition(tasks.at(i).string()).name));
+    settings.fewShot = static_cast<int>(json.integer("fewShot", 0, 100, 0));
+    settings.limit = static_cast<int>(json.integer("limit", 0, 1 << 20, 0));
+    settings.bos = json.boolean("bos", false);
+    settings.original = json.boolean("original", false);
+    return settings;
+}
+
 // Texts that lie beside a checkpoint under their usual names.
 RunSettings defaultRunSettings(const QString &checkpoint)
 {
@@ -178,12 +207,16 @@ void Session::install(const Opened &found)
     }
     const QString checkpoint = QString::fromStdString(m_model->checkpoint().folder());
     m_runSettings = defaultRunSettings(checkpoint);
+    m_taskSettings = {};
+    m_taskSettings.folder = qEnvironmentVariable("LQER_DATA");
     m_savedRecipe = m_recipe = startingRecipe(*m_model);
     const Json settings = m_project->settings();
     try {
         const JsonReader json(settings, "project settings");
         if (settings.isObject() && json.has("run"))
             m_runSettings = runSettingsFrom(json["run"], m_runSettings);
+        if (settings.isObject() && json.has("tasks"))
+            m_taskSettings = taskSettingsFrom(json["tasks"]);
         if (settings.isObject() && json.has("saved"))
             m_savedRecipe = QuantizationRecipe::fromJson(json["saved"].value(), "project settings");
         if (settings.isObject() && json.has("draft"))
@@ -235,6 +268,7 @@ void Session::saveDraft()
         return;
     Json settings = Json::object();
     settings.set("run", toJson(m_runSettings));
+    settings.set("tasks", toJson(m_taskSettings));
     settings.set("saved", m_savedRecipe.toJson());
     settings.set("draft", m_recipe.toJson());
     if (settings == m_project->settings() && !m_project->isModified())
@@ -465,6 +499,14 @@ void Session::setRunSettings(const RunSettings &settings)
     emit runSettingsChanged();
 }
 
+void Session::setTaskSettings(const TaskSettings &settings)
+{
+    if (settings == m_taskSettings)
+        return;
+    m_taskSettings = settings;
+    m_draftTimer.start();
+}
+
 WindowOptions Session::windowOptions(int windows) const
 {
     WindowOptions options;
@@ -581,6 +623,41 @@ void Session::startStages(bool calibrate, bool decompose, bool evaluate, const Q
                          if (report)
                              refreshReports();
                          emit runningPerplexityChanged();
+                         realise();
+                         refill();
+                     };
+                 });
+}
+
+void Session::evaluateTasks()
+{
+    if (!isOpen() || isRunning() || m_taskSettings.tasks.isEmpty())
+        return;
+    m_jobs.cancel(refillTag);
+    m_running.reset();
+    m_runningRecipe = m_recipe;
+    m_jobs.start(JobLane::Batch, runTag, tr("Evaluating tasks"),
+                 [this, engine = m_engine, model = m_model, project = m_project, recipe = m_recipe, name = runningTitle().toStdString(), settings = m_taskSettings,
+                  decomposition = decomposeOptions()](const TaskContext &context) -> JobBridge::Delivery {
+                     std::vector<TaskRequest> requests;
+                     for (const QString &task : settings.tasks)
+                         requests.push_back({task.toStdString(), settings.fewShot});
+                     TasksOptions options;
+                     options.dataFolder = settings.folder.toStdString();
+                     options.limit = settings.limit;
+                     options.rules.bos = settings.bos;
+                     options.calibration = decomposition.calibration;
+                     engine->decompose(*model, *project, recipe, decomposition, context);
+                     m_jobs.post([this] { refreshTable(); });
+                     if (settings.original) {
+                         engine->evaluateTasks(*model, project.get(), nullptr, requests, options, context);
+                         m_jobs.post([this] { refreshReports(); });
+                     }
+                     options.title = name;
+                     engine->evaluateTasks(*model, project.get(), &recipe, requests, options, context);
+                     return [this] {
+                         refreshTable();
+                         refreshReports();
                          realise();
                          refill();
                      };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <QObject>
+#include <QStringList>
 #include <QTimer>
 #include <QUndoStack>
 
@@ -25,6 +26,17 @@ struct RunSettings {
     int evaluationWindows = 0;     // 0: the whole text
     bool divergence = true;        // also KL divergence and agreement with the original
     friend bool operator==(const RunSettings &, const RunSettings &) = default;
+};
+
+// What downstream tasks are asked, kept in the project.
+struct TaskSettings {
+    QString folder;         // with the tasks' JSON lines
+    QStringList tasks;      // names in taskDefinitions()
+    int fewShot = 0;        // solved examples in front of every item
+    int limit = 0;          // items of each task; 0: all
+    bool bos = false;       // special tokens as the tokenizer adds them
+    bool original = false;  // also the model as it is in the checkpoint
+    friend bool operator==(const TaskSettings &, const TaskSettings &) = default;
 };
 
 // What was measured of one layer with its factors as they will be stored.
@@ -93,11 +105,14 @@ public:
 
     const RunSettings &runSettings() const { return m_runSettings; }
     void setRunSettings(const RunSettings &settings);
+    const TaskSettings &taskSettings() const { return m_taskSettings; }
+    void setTaskSettings(const TaskSettings &settings);
 
     void calibrate();
     void decompose();
     void evaluate();
     void runAll();              // what is missing of the three
+    void evaluateTasks();       // decomposes what is missing first
     bool isRunning() const { return runningJob() != nullptr; }
     std::shared_ptr<Job> runningJob() const;  // a stage or an export; null when none runs
     void pauseRun(bool paused);
@@ -172,6 +187,7 @@ private:
     std::vector<std::string> m_selection;
     std::optional<int> m_previewedRank;
     RunSettings m_runSettings;
+    TaskSettings m_taskSettings;
     std::vector<std::shared_ptr<const EvaluationReport>> m_reports;
     std::vector<std::string> m_reportIds;
     std::shared_ptr<const PerplexityReport> m_running;

@@ -35,6 +35,7 @@ constexpr Entry entries[] = {
     {Term::StandardError, "Standard error", "How far the perplexity could be off because the text is finite."},
     {Term::KlDivergence, "KL divergence", "How far the quantized model's predictions are from the original's, on average per token. Zero: identical."},
     {Term::TopOneAgreement, "Top-1 agreement", "Share of positions where the quantized model's most likely token is the original's."},
+    {Term::TaskAccuracy, "Tasks", "Share of questions with known answers that the model gets right: the answer it finds most likely counts, as lm-eval scores them."},
     {Term::Calibration, "Calibration", "One pass over a text that records how large the inputs of each layer are."},
     {Term::Decomposition, "Decomposition", "Quantizes a layer and finds the singular values and leading factors of what was lost. Needed once per format and scaling, not per rank."},
     {Term::Recipe, "Recipe", "The full set of choices: format, scaling and rank of every layer."},

@@ -9,7 +9,7 @@ namespace lqer {
 enum class Term {
     Rank, Format, Scaling, ScalingIdentity, ScalingMeanAbs, ScalingDiagonal, ScalingExact, BitsPerWeight, WeightError, OutputErrorPlain,
     OutputErrorCorrected, ErrorShare, Spectrum, NoiseEdge, CapturedEnergy, FactorFormat, ActivationFormat, Perplexity, StandardError,
-    KlDivergence, TopOneAgreement, Calibration, Decomposition, Recipe, Role, Block, Footprint, ChannelMagnitude, Outlier, Stale, BlockSize,
+    KlDivergence, TopOneAgreement, Calibration, Decomposition, Recipe, Role, Block, Footprint, ChannelMagnitude, Outlier, Stale, BlockSize, TaskAccuracy,
 };
 
 // One or two sentences, plain words first.
