@@ -90,6 +90,7 @@ public:
                              LQER_VERSION, markup(m_view.source.modelName()), reportStyle);
         head();
         runs();
+        tasks();
         errors();
         spectra();
         ranks();
@@ -286,6 +287,35 @@ private:
             return "<p>This recipe has the lowest perplexity of all quantized runs.</p>";
         return fmt::format("<p>The lowest perplexity of all quantized runs is {} (run {}, {}{}).</p>", formatPerplexity(best->report->perplexity->headline()), best->number, markup(best->name, 40),
                            best->report->footprint ? ", " + bytesText(best->report->footprint->bytes) : "");
+    }
+
+    // ---- downstream tasks
+
+    void tasks()
+    {
+        if (std::ranges::none_of(m_view.runs, [](const RunView &run) { return run.report->tasks.has_value(); }))
+            return;
+        m_html += "<h2>Downstream tasks</h2>\n<p>Prompts and scoring of lm-eval 0.4. Numbers compare between runs with the same items, examples and rule.</p>\n"
+                  "<div class=\"table\"><table><thead><tr><th>no.</th><th class=\"l\">run</th><th class=\"l\">task</th><th>items</th><th>examples</th><th class=\"l\">rule</th>"
+                  "<th class=\"l\">metric</th><th>value</th><th>standard error</th></tr></thead><tbody>\n";
+        for (const RunView &run : m_view.runs) {
+            if (!run.report->tasks)
+                continue;
+            const TasksReport &report = *run.report->tasks;
+            for (const TaskResult &task : report.tasks)
+                for (const TaskMetric &metric : task.metrics)
+                    m_html += fmt::format("<tr><td>{}</td><td class=\"l\">{}</td><td class=\"l\">{}</td><td>{}</td><td>{}</td><td class=\"l\">{}{}</td><td class=\"l\">{}</td><td>{}</td>"
+                                          "<td>{}</td></tr>\n",
+                                          run.number, markup(run.name, 40), markup(task.task, 40), grouped(task.items), task.fewShot, report.rules.bos ? "with BOS" : "without BOS",
+                                          report.rules.boundary == Boundary::CommonPrefix ? ", common prefix" : "", markup(metric.name, 30), taskNumber(metric, metric.value),
+                                          metric.standardError > 0 ? taskNumber(metric, metric.standardError) : "");
+        }
+        m_html += "</tbody></table></div>\n";
+    }
+
+    static std::string taskNumber(const TaskMetric &metric, double value)
+    {
+        return metric.name.starts_with("acc") ? formatPercent(value) : formatPerplexity(value);
     }
 
     // ---- errors of the layers

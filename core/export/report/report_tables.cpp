@@ -114,4 +114,31 @@ std::string reportsCsv(const ReportView &view)
     return table.toString();
 }
 
+std::string tasksCsv(const ReportView &view)
+{
+    CsvTable table({"number", "name", "title", "created [UTC]", "checkpoint_fingerprint", "task", "split", "source", "items", "few_shot", "shot_source", "bos", "boundary", "metric", "value",
+                    "standard_error"});
+    bool any = false;
+    for (const RunView &run : view.runs) {
+        if (!run.report->tasks)
+            continue;
+        const auto addRows = [&](const TaskResult &task) {
+            for (const TaskMetric &metric : task.metrics) {
+                table.integer(static_cast<std::int64_t>(run.number)).text(run.name).text(run.report->title).text(run.report->created).text(run.report->fingerprint);
+                table.text(task.task).text(task.split).text(task.source).integer(task.items).integer(task.fewShot).text(task.shotSource);
+                table.text(run.report->tasks->rules.bos ? "true" : "false").text(toString(run.report->tasks->rules.boundary)).text(metric.name).number(metric.value);
+                table.number(metric.standardError > 0 ? std::optional(metric.standardError) : std::nullopt);
+                table.endRow();
+                any = true;
+            }
+        };
+        for (const TaskResult &task : run.report->tasks->tasks) {
+            addRows(task);
+            for (const TaskResult &subject : task.subjects)
+                addRows(subject);
+        }
+    }
+    return any ? table.toString() : std::string();
+}
+
 }  // namespace lqer

@@ -62,5 +62,7 @@ std::string reportPage(const ReportView &view);
 // layers.csv: one row a layer. reports.csv: one row a report of the project.
 std::string layersCsv(const ReportView &view);
 std::string reportsCsv(const ReportView &view);
+// tasks.csv: one row a report, task and metric; "" without tasks.
+std::string tasksCsv(const ReportView &view);
 
 }  // namespace lqer

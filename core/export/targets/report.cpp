@@ -34,6 +34,8 @@ void write(const ExportSource &source, const ExportOptions &, ExportFolder &fold
     folder.writeText(pageName, reportPage(view));
     folder.writeText("layers.csv", layersCsv(view));
     folder.writeText("reports.csv", reportsCsv(view));
+    if (const std::string tasks = tasksCsv(view); !tasks.empty())
+        folder.writeText("tasks.csv", tasks);
     context.advance();
 }
 
@@ -53,7 +55,7 @@ Exporter reportExporter()
     info.name = "report";
     info.title = "Report: HTML page and CSV tables";
     info.meaning = "report.html for a mail, an appendix or a printer: perplexity, sizes, errors of every layer, spectra, ranks, recipe, provenance, in one page that needs "
-                   "no network. layers.csv and reports.csv hold the same numbers unrounded.";
+                   "no network. layers.csv, reports.csv and tasks.csv hold the same numbers unrounded.";
     return {std::move(info), check, bytes, nullptr, write, verify};
 }
 
