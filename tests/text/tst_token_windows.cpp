@@ -5,6 +5,7 @@
 
 #include "core/io/npy.h"
 #include "core/text/token_windows.h"
+#include "tests/support/byte_tokenizer.h"
 #include "tests/support/shared_data.h"
 #include "tests/text/tokenizer_files.h"
 
@@ -12,33 +13,6 @@ using namespace lqer;
 using namespace lqer::test;
 
 namespace {
-
-// A byte is a token (its value + 10), BOS is 1, EOS 2: windows can be read off the text.
-class ByteTokenizer final : public Tokenizer {
-public:
-    explicit ByteTokenizer(bool bos = true, bool eos = true) : m_bos(bos), m_eos(eos) {}
-    Ids encode(std::string_view text, bool addSpecial) const override
-    {
-        Ids ids;
-        if (addSpecial && m_bos)
-            ids.push_back(1);
-        for (const char c : text)
-            ids.push_back(static_cast<unsigned char>(c) + 10);
-        return ids;
-    }
-    std::string decode(const Ids &, bool) const override { return {}; }
-    std::int64_t size() const override { return 266; }
-    std::optional<TokenId> bosId() const override { return m_bos ? std::optional<TokenId>(1) : std::nullopt; }
-    std::optional<TokenId> eosId() const override { return m_eos ? std::optional<TokenId>(2) : std::nullopt; }
-    std::optional<TokenId> padId() const override { return std::nullopt; }
-    bool addsBos() const override { return m_bos; }
-    std::string description() const override { return "bytes"; }
-    std::string piece(TokenId) const override { return {}; }
-
-private:
-    bool m_bos;
-    bool m_eos;
-};
 
 // "^abc" for BOS, a, b, c; "$" for EOS; a bar stands in front of the first scored id.
 QString shown(const TokenWindow &window)

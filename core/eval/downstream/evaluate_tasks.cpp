@@ -165,7 +165,8 @@ void PreparedTasks::add(const TaskRequest &request, const std::string &folder, c
     std::optional<Shots> shots;
     if (withShots) {
         const std::string_view split = request.shotSplit.empty() ? definition.shots : std::string_view(request.shotSplit);
-        shots.emplace(definition, readTaskRows(definition, folder, {}, split, subject), static_cast<std::size_t>(fewShot), request.shotSplit);
+        const std::string file = split == definition.split ? request.file : std::string();
+        shots.emplace(definition, readTaskRows(definition, folder, file, split, subject), static_cast<std::size_t>(fewShot), request.shotSplit);
     }
     Task task;
     task.definition = &definition;

@@ -204,7 +204,8 @@ TaskItem piqa(const JsonReader &row)
         Answers answers = answersOf(row);
         return chosen(row, context, std::move(answers.texts), answers.gold);
     }
-    return chosen(row, context, {row["sol1"].string(), row["sol2"].string()}, labelOf(row, 2));
+    std::vector<std::string> solutions{row["sol1"].string(), row["sol2"].string()};
+    return chosen(row, context, std::move(solutions), labelOf(row, 2));
 }
 
 TaskItem boolq(const JsonReader &row)
@@ -223,8 +224,10 @@ TaskItem copa(const JsonReader &row)
     if (asks != "cause" && asks != "effect")
         row["question"].fail(fmt::format("must be 'cause' or 'effect', found '{}'", asks));
     std::string premise = stripped(row["premise"].string());
-    if (!premise.empty())
-        premise.pop_back();  // the full stop
+    std::size_t last = 0;  // the full stop goes, whatever character it is
+    for (std::size_t at = 0; at < premise.size(); nextCharacter(premise, at))
+        last = at;
+    premise.resize(last);
     std::vector<std::string> choices;
     for (const char *key : {"choice1", "choice2"}) {
         const std::string &choice = row[key].string();
