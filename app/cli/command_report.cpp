@@ -24,6 +24,18 @@ struct ReportCommand {
     bool layerCosts = false;
 };
 
+// What a report was measured on.
+std::string dataCell(const EvaluationReport &report)
+{
+    std::vector<std::string> parts;
+    if (report.perplexity)
+        parts.push_back(fmt::format("{}, {} x {}", escaped(report.perplexity->source, 60), report.perplexity->windows, report.perplexity->windowOptions.length));
+    if (report.tasks)
+        for (const TaskResult &task : report.tasks->tasks)
+            parts.push_back(fmt::format("{} {:.4g}", escaped(task.task, 40), task.headline().value));
+    return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 std::string listTable(const Reports &reports)
 {
     TextTable table({{"no."}, {"made", Align::Left}, {"what", Align::Left}, {"bits"}, {"perplexity"}, {"original"}, {"data", Align::Left}});
@@ -33,7 +45,7 @@ std::string listTable(const Reports &reports)
                       report.footprint ? formatBits(report.footprint->stored.withCorrection) : "",
                       report.perplexity ? formatWithError(report.perplexity->headline(), report.perplexity->standardError) : "",
                       report.original ? formatPerplexity(report.original->headline()) : "",
-                      report.perplexity ? fmt::format("{}, {} x {}", escaped(report.perplexity->source, 60), report.perplexity->windows, report.perplexity->windowOptions.length) : ""});
+                      dataCell(report)});
     }
     return table.toString();
 }
@@ -80,8 +92,12 @@ int showReports(Session &session, const ReportCommand &command)
             console.print(fmt::format("{}: {}, {}\n", escaped(entry.name), escaped(entry.report->title), escaped(entry.report->created)));
             if (entry.report->perplexity)
                 console.print(fmt::format("  {}\n", dataLine(*entry.report->perplexity)));
+            if (entry.report->tasks)
+                console.print(fmt::format("  {}\n", tasksLine(*entry.report->tasks)));
         }
         console.print('\n' + layerTable(named) + '\n' + modelTable(named));
+        if (const std::string tasks = taskTable(named); !tasks.empty())
+            console.print('\n' + tasks);
         const std::vector<NamedCost> costs = costsOf(session, *project, named, command.cost);
         if (!costs.empty())
             console.print('\n' + (command.layerCosts ? layerCostTable(costs) + '\n' : "") + costTable(costs));

@@ -142,6 +142,75 @@ std::string layerTable(const std::vector<NamedReport> &reports)
     return table.toString();
 }
 
+std::string taskTable(const std::vector<NamedReport> &reports)
+{
+    std::vector<const TasksReport *> measured;
+    std::vector<TextTable::Column> columns = {{"task", Align::Left}, {"examples"}, {"items"}, {"metric", Align::Left}};
+    for (const NamedReport &named : reports)
+        if (named.report->tasks) {
+            measured.push_back(&*named.report->tasks);
+            columns.push_back({escaped(named.name, 20)});
+            columns.push_back({"", Align::Left});
+        }
+    if (measured.empty())
+        return {};
+    // Rows in the order in which tasks turn up: the same task with another number of examples is another row.
+    struct Row {
+        std::string task, shownAs, metric;
+        std::int64_t fewShot = 0, items = 0;
+    };
+    std::vector<Row> rows;
+    const auto sameRow = [](const Row &row, const TaskResult &result, const TaskMetric &metric) {
+        return row.task == result.task && row.metric == metric.name && row.fewShot == result.fewShot && row.items == result.items;
+    };
+    const auto addRows = [&](const TaskResult &result, const std::string &shownAs) {
+        for (const TaskMetric &metric : result.metrics)
+            if (std::none_of(rows.begin(), rows.end(), [&](const Row &row) { return sameRow(row, result, metric); }))
+                rows.push_back({result.task, shownAs, metric.name, result.fewShot, result.items});
+    };
+    for (const TasksReport *report : measured)
+        for (const TaskResult &result : report->tasks) {
+            addRows(result, result.task);
+            for (const TaskResult &subject : result.subjects)
+                addRows(subject, "  " + subject.task.substr(result.task.size() + 1));
+        }
+    TextTable table(columns);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        const Row &row = rows[r];
+        const bool goesOn = r > 0 && rows[r - 1].task == row.task && rows[r - 1].fewShot == row.fewShot && rows[r - 1].items == row.items;
+        std::vector<std::string> cells = {goesOn ? "" : escaped(row.shownAs, 40), goesOn ? "" : std::to_string(row.fewShot), goesOn ? "" : std::to_string(row.items),
+                                          escaped(row.metric, 30)};
+        for (const TasksReport *report : measured) {
+            std::string value, error;
+            const auto look = [&](const TaskResult &result) {
+                for (const TaskMetric &metric : result.metrics)
+                    if (sameRow(row, result, metric)) {
+                        const bool fraction = metric.name.starts_with("acc");
+                        value = fraction ? fmt::format("{:.4f}", metric.value) : formatPerplexity(metric.value);
+                        error = metric.standardError > 0 ? fmt::format("±{:.2g}", metric.standardError) : "";
+                    }
+            };
+            for (const TaskResult &result : report->tasks) {
+                look(result);
+                for (const TaskResult &subject : result.subjects)
+                    look(subject);
+            }
+            cells.push_back(value);
+            cells.push_back(error);
+        }
+        table.addRow(std::move(cells));
+    }
+    return table.toString();
+}
+
+std::string tasksLine(const TasksReport &report)
+{
+    return fmt::format("Tasks: {}, answers behind {}, {} answers in {} runs of {} tokens", report.rules.bos ? "with the tokenizer's special tokens" : "without BOS, as lm-eval",
+                       report.rules.boundary == Boundary::ContextLength ? "the context's length" : "the common tokens", formatCount(report.requests),
+                       formatCount(report.windows), formatCount(report.tokens))
+           + (report.limit > 0 ? fmt::format(", only the first {} items of each", report.limit) : std::string());
+}
+
 std::string dataLine(const PerplexityReport &report)
 {
     const std::string name = report.dataSet.empty() ? std::string() : fmt::format("{}, {} split, ", escaped(report.dataSet), escaped(report.split));
