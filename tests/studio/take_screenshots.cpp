@@ -152,6 +152,8 @@ void tasksDialog(test::Studio &studio, Camera &camera, const QString &theme)
     QCoreApplication::sendPostedEvents(nullptr, QEvent::DeferredDelete);
     raise(window, "runs");
     window.resize(1920, 1200);
+    window.activateWindow();
+    camera.good &= QTest::qWaitForWindowActive(&window);
     QTest::keyClick(&window, Qt::Key_M, Qt::ControlModifier);
     camera.shoot(window, QStringLiteral("tasks-compared-") + theme);
     raise(window, "layers");

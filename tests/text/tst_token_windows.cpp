@@ -208,6 +208,35 @@ private slots:
         QVERIFY(warnings.has("no perplexity per word"));
     }
 
+    // The WikiText loader empties lines of white space; documents of JSON lines come as they are.
+    void whiteSpaceStaysInRowsOfJsonLines()
+    {
+        TokenizerFolder folder;
+        folder.write("t.jsonl", "{\"text\":\"a\"}\n{\"text\":\" \"}\n{\"text\":\"b\"}\n").write("t.txt", "a\n \nb\n");
+        WindowOptions options = optionsOf(WindowConvention::Sharded, 8);
+        options.shards = 1;
+        QCOMPARE(shown(makeWindows({folder.path("t.jsonl")}, ByteTokenizer(), options)), QStringList{"^|a\n\n \n\nb"});
+        options.length = 9;
+        QCOMPARE(shown(makeWindows({folder.path("t.txt")}, ByteTokenizer(), options)), QStringList{"^|a\n\n\n\n\nb\n"});
+    }
+
+    void onlyTheFirstRowsAreUsed()
+    {
+        TokenizerFolder folder;
+        folder.write("t.txt", "ab\ncd\nef\n");
+        WindowOptions options = optionsOf(WindowConvention::Joined, 4);
+        options.maxRows = 2;
+        const TokenWindows windows = makeWindows({.path = folder.path("t.txt"), .dataSet = "mine", .split = "test"}, ByteTokenizer(), options);
+        QCOMPARE(shown(windows), QStringList{"^|ab\n"});
+        QCOMPARE(windows.rows, std::int64_t{2});
+        QCOMPARE(windows.provenance(), "mine, test split, 2 rows of " + folder.path("t.txt"));
+        options.maxRows = 0;
+        const TokenWindows all = makeWindows({folder.path("t.txt")}, ByteTokenizer(), options);
+        QCOMPARE(all.rows, std::int64_t{3});
+        QCOMPARE(all.provenance(), folder.path("t.txt"));
+        QVERIFY(all.hash != windows.hash);
+    }
+
     void jsonlDocumentsAreJoinedByABlankLine()
     {
         TokenizerFolder folder;

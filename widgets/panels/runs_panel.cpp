@@ -57,7 +57,7 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     leftLayout->setContentsMargins(0, 0, 0, 0);
     auto *form = new QGridLayout;
     form->setVerticalSpacing(4);
-    const QString filter = tr("Texts and token ids (*.txt *.md *.jsonl *.raw *.npy);;All files (*)");
+    const QString filter = tr("Texts and token ids (*.txt *.md *.jsonl *.json *.raw *.npy *.gz);;All files (*)");
     const auto addText = [&](int row, const QString &label, const QString &name, const QString &tip, QSpinBox *amount) {
         auto *field = new PathField(PathField::Kind::File, name, filter, left);
         field->setPlaceholder(tr("drop or choose a file"));
