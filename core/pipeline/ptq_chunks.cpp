@@ -237,6 +237,8 @@ void finishRun(QeraWork &work, const ChunkPlan &plan, const ChunkFolder &folder,
         result.evaluating = lock.holder();
         return;
     }
+    for (const char *file : resultFiles)
+        sweepTemporariesOf(folder.at(file));  // the lock is ours
     std::error_code error;
     if (fs::exists(folder.at(factorsFile), error))
         result.layers = readApproximationErrors(folder.at(errorsFile));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/pipeline/ptq_pipeline.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -48,27 +49,27 @@ std::string in(const std::string &folder, const char *name)
     return fmt::format("{}/{}", folder, name);
 }
 
-// Makes the folder, or holds it against the rules of overwriting. A and B that are to be used instead of new ones; "" for none.
-std::string prepareFolder(const QeraConfig &config)
+// Whether the folder holds what a run had written when it ended early: config.yaml comes last.
+bool isInterrupted(const std::string &folder)
 {
-    const std::string &folder = config.outputDir;
     std::error_code error;
-    fs::create_directories(folder, error);
-    if (error || !fs::is_directory(folder))
-        throw Error(
-            ErrorCode::Io, folder, "", error ? fmt::format("the folder cannot be made: {}", error.message()) : "is no folder");
-    if (!config.overwrite) {
-        for (const fs::directory_entry &entry : fs::directory_iterator(folder))
-            if (entry.path().filename() != projectFolder)
-                throw Error(ErrorCode::Conflict, folder, "",
-                    fmt::format("is not empty ('{}'): name another output_dir, or --overwrite-output-dir",
-                        escaped(entry.path().filename().string(), 80)));
-        if (Project::isProject(in(folder, projectFolder)))
-            logWarning(fmt::format("{}: goes on from an interrupted run", folder));
-        return config.abDict;
-    }
-    const std::string present = in(folder, factorsFile);
-    if (config.disableQera || !fs::is_regular_file(present, error))
+    if (!Project::isProject(in(folder, projectFolder)) || fs::exists(in(folder, configFile), error))
+        return false;
+    const auto isOurs = [](const fs::directory_entry &entry) {
+        const std::string name = entry.path().filename().string();
+        return name == projectFolder || std::ranges::any_of(resultFiles, [&](const char *file) {
+            return name == file || name.starts_with(fmt::format("{}.tmp.", file));
+        });
+    };
+    return std::ranges::all_of(fs::directory_iterator(folder), isOurs);
+}
+
+// A and B that are to be used instead of new ones: the stated ones, or those of the folder that is overwritten; "" for none.
+std::string factorsToUse(const QeraConfig &config)
+{
+    const std::string present = in(config.outputDir, factorsFile);
+    std::error_code error;
+    if (config.disableQera || config.outputDir.empty() || !config.overwrite || !fs::is_regular_file(present, error))
         return config.abDict;
     if (config.abDict.empty()) {
         logWarning(fmt::format("{}: A and B that are here already are used, nothing is calibrated", present));
@@ -79,17 +80,40 @@ std::string prepareFolder(const QeraConfig &config)
     return config.abDict;
 }
 
+// Makes the folder, or holds it against the rules of overwriting.
+void prepareFolder(const QeraConfig &config)
+{
+    const std::string &folder = config.outputDir;
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error || !fs::is_directory(folder))
+        throw Error(
+            ErrorCode::Io, folder, "", error ? fmt::format("the folder cannot be made: {}", error.message()) : "is no folder");
+    const fs::directory_iterator first(folder);
+    if (config.overwrite || first == fs::directory_iterator())
+        return;
+    if (!isInterrupted(folder))
+        throw Error(ErrorCode::Conflict, folder, "",
+            fmt::format("is not empty ('{}'): name another output_dir, or --overwrite-output-dir",
+                escaped(first->path().filename().string(), 80)));
+    logWarning(fmt::format("{}: goes on from an interrupted run", folder));
+}
+
 }  // namespace
 
-PtqResult runPtq(const Engine &engine, const QeraRequest &request, const TaskContext &context)
+PtqResult runPtq(const Engine &engine, const QeraRequest &given, const TaskContext &context)
 {
+    QeraRequest request = given;
+    const std::string used = factorsToUse(given.config);
+    request.config.abDict = used;
     QeraWork work = openQera(engine, request, context);
     for (const std::string &note : work.notes)
         logWarning(note);
     const QeraConfig &config = work.config();
     const bool keeps = !config.outputDir.empty();
-    std::string factors = keeps ? prepareFolder(config) : config.abDict;
-    const bool computes = !config.disableQera && factors.empty();
+    const bool computes = !config.disableQera && used.empty();
+    if (keeps)
+        prepareFolder(config);
     std::optional<TemporaryFolder> temporary;
     if (!keeps)
         temporary.emplace();
@@ -97,20 +121,21 @@ PtqResult runPtq(const Engine &engine, const QeraRequest &request, const TaskCon
 
     PtqResult result;
     std::shared_ptr<const CorrectionDictionary> corrections;
-    if (!config.disableQera && !factors.empty()) {
-        corrections = std::make_shared<const CorrectionDictionary>(std::vector{factors});
+    if (!config.disableQera && !computes) {
+        corrections = std::make_shared<const CorrectionDictionary>(std::vector{used});
         corrections->requireFits(work.model->transformer().linearSites());
         work.recipe = withRanksOf(work.recipe, *corrections, *work.model);
     }
     const std::shared_ptr<Project> project = openOrCreateProject(engine, in(folder, projectFolder), *work.model);
     project->requireWritable();
+    for (const char *file : resultFiles)
+        sweepTemporariesOf(in(folder, file));  // the folder is ours
     std::string calibration;
     if (computes) {
         if (const auto statistics = calibrateQera(work, *project, context))
             calibration = statistics->stats->key();
         result.layers = approximateQera(
             work, *project, work.correctedLayers(), calibration, in(folder, errorsFile), in(folder, factorsFile), context);
-        factors = in(folder, factorsFile);
     }
     result.results = evaluateQera(work, *project, calibration, corrections, keeps ? folder : std::string(), context);
     result.recipe = work.recipe;
@@ -118,7 +143,7 @@ PtqResult runPtq(const Engine &engine, const QeraRequest &request, const TaskCon
     if (keeps) {
         Json kept = config.json;
         if (computes)
-            kept.set("AB_dict", fs::absolute(factors).lexically_normal().string());
+            kept.set("AB_dict", fs::absolute(in(folder, factorsFile)).lexically_normal().string());
         writeFileAtomically(in(folder, configFile), toYaml(kept));
     }
     return result;

@@ -14,8 +14,8 @@ struct PtqResult {
 // QERA's ptq_pipeline.py: calibrate, A and B, evaluate. numerics.md F.2. Files in output_dir: approximation_error.csv (layer_name,mse,rank),
 // AB_dict.safetensors, perplexity_results.yaml, lm_eval_results.yaml, config.yaml, and project.lqer, from which an interrupted run carries on.
 //
-// The folder must be new or hold nothing but that project, unless overwrite_output_dir; then A and B that are in it are used. Each line of
-// `notes`, the work's included, goes to the log as it becomes known. Throws Error(Conflict) if the folder is in use or holds other things.
+// The folder must be new, empty or that of an interrupted run, unless overwrite_output_dir; then A and B that are in it are used. Each of the
+// work's notes goes to the log. Throws Error(Conflict) if the folder is in use or holds other things.
 PtqResult runPtq(const Engine &engine, const QeraRequest &request, const TaskContext &context);
 
 }  // namespace lqer

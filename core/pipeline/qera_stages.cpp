@@ -211,13 +211,13 @@ std::vector<ApproximationError> readApproximationErrors(const std::string &path)
             fail("three fields were expected");
         ApproximationError row;
         row.layer = line.substr(0, first);
-        const auto number_ = [&](std::string_view field, auto &value) {
+        const auto parse = [&](std::string_view field, auto &value) {
             const auto [stop, fault] = std::from_chars(field.data(), field.data() + field.size(), value);
             if (field.empty() || stop != field.data() + field.size() || fault != std::errc())
                 fail(fmt::format("'{}' is no number", escaped(field, 60)));
         };
-        number_(line.substr(first + 1, second - first - 1), row.mse);
-        number_(line.substr(second + 1), row.rank);
+        parse(line.substr(first + 1, second - first - 1), row.mse);
+        parse(line.substr(second + 1), row.rank);
         rows.push_back(std::move(row));
     }
     return rows;

@@ -77,6 +77,7 @@ inline constexpr const char *factorsFile = "AB_dict.safetensors";
 inline constexpr const char *perplexityFile = "perplexity_results.yaml";
 inline constexpr const char *tasksFile = "lm_eval_results.yaml";
 inline constexpr const char *configFile = "config.yaml";
+inline constexpr const char *resultFiles[] = {errorsFile, factorsFile, perplexityFile, tasksFile, configFile};
 inline constexpr const char *projectFolder = "project.lqer";
 
 }  // namespace lqer

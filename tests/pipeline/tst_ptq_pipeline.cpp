@@ -173,9 +173,18 @@ private slots:
     {
         fs::create_directories(at("interrupted"));
         fs::copy(at("whole/project.lqer"), at("interrupted/project.lqer"), fs::copy_options::recursive);
+        // Killed behind A and B, and in the middle of a file.
+        std::ofstream(at("interrupted/AB_dict.safetensors")) << "of another configuration";
+        std::ofstream(at("interrupted/perplexity_results.yaml.tmp.1.0123456789abcdef")) << "half";
         m_log.clear();
+        {
+            const auto held = Project::open(at("interrupted/project.lqer"));
+            const std::string error = test::errorOf([&] { whole(request(at("interrupted"))); });
+            QVERIFY2(error.find(QString("process %1 on ").arg(::getpid()).toStdString()) != std::string::npos, error.c_str());
+        }
         whole(request(at("interrupted")));
         QVERIFY(logMentions("goes on from an interrupted run"));
+        QCOMPARE(namesIn(at("interrupted")), namesIn(at("whole")));
         QCOMPARE(bytesOf(at("interrupted/AB_dict.safetensors")), bytesOf(at("whole/AB_dict.safetensors")));
     }
 
