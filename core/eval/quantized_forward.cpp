@@ -7,12 +7,15 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/large_pages.h"
+#include "core/base/processor.h"
 
 namespace lqer {
 
 namespace {
 
-constexpr std::int64_t rowsPerStep = 64;  // rows of a weight that one thread quantizes at a time, or one band of the format's
+// Of a weight, what one thread quantizes at a time, or one band of the format's: it and the result stay in the cache.
+constexpr Index elementsPerStep = 1 << 16;
 
 // Runs work(); a quantizer's Error gets the name of what was quantized.
 template <typename Work>
@@ -48,28 +51,48 @@ void requireKnown(const LinearFormats &formats)
         makeQuantizer(*format);
 }
 
+// Q(W) row by row, `finish` applied to rows [begin, end) of it while they are in the cache.
+template <typename Finish>
+Matrix quantizedRows(const Quantizer &quantizer, const Matrix &weight, const std::string &tensor, const TaskContext &context, const Finish &finish)
+{
+    Matrix rows = onLargePages(Matrix(weight.rows(), weight.cols()));
+    const auto quantize = [&](Index begin, Index end) {
+        const auto count = static_cast<std::size_t>((end - begin) * weight.cols());
+        const Index offset = begin * weight.cols();
+        quantizer.quantize({weight.data() + offset, count}, {end - begin, weight.cols()}, {rows.data() + offset, count});
+        finish(begin, end, rows);
+    };
+    const Index band = quantizer.rowGranularity({weight.rows(), weight.cols()});
+    const Index bands = std::max<Index>(elementsPerStep / std::max<Index>(weight.cols(), 1) / band, 1);
+    named(fmt::format("tensor '{}'", tensor), [&] {
+        try {
+            parallelFor(context, weight.rows(), bands * band, quantize);
+        } catch (const Error &) {
+            quantize(0, weight.rows());  // a band's error counts from its own first element: have it said again for the whole
+            throw;
+        }
+    });
+    return rows;
+}
+
 constexpr const char *operandNames[] = {"query", "key", "probabilities", "value"};
 
 }  // namespace
 
 Matrix quantizeWeight(const Quantizer &quantizer, const Matrix &weight, const std::string &tensor, const TaskContext &context)
 {
-    Matrix quantized(weight.rows(), weight.cols());
-    const auto quantizeRows = [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
-        const auto count = static_cast<std::size_t>((end - begin) * weight.cols());
-        const std::ptrdiff_t offset = begin * weight.cols();
-        quantizer.quantize({weight.data() + offset, count}, {end - begin, weight.cols()}, {quantized.data() + offset, count});
-    };
-    const std::int64_t band = quantizer.rowGranularity({weight.rows(), weight.cols()});
-    named(fmt::format("tensor '{}'", tensor), [&] {
-        try {
-            parallelFor(context, weight.rows(), std::max<std::int64_t>(rowsPerStep / band, 1) * band, quantizeRows);
-        } catch (const Error &) {
-            quantizeRows(0, weight.rows());  // a band's error counts from its own first element: have it said again for the whole
-            throw;
-        }
+    return quantizedRows(quantizer, weight, tensor, context, [](Index, Index, Matrix &) {});
+}
+
+Matrix quantizationError(const Quantizer &quantizer, const Matrix &weight, const std::string &tensor, const TaskContext &context)
+{
+    return quantizedRows(quantizer, weight, tensor, context, [&weight](Index begin, Index end, Matrix &rows) {
+        const Index offset = begin * weight.cols();
+        forProcessor([from = weight.data() + offset, to = rows.data() + offset, count = (end - begin) * weight.cols()] {
+            for (Index i = 0; i < count; ++i)
+                to[i] = from[i] - to[i];
+        });
     });
-    return quantized;
 }
 
 QuantizedForward::QuantizedForward(ModelPlan plan, CorrectionSource corrections, const TaskContext &context, QuantizedWeightSource weights)

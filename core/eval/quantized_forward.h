@@ -25,6 +25,9 @@ using QuantizedWeightSource = std::function<Matrix(const LinearSite &site, const
 // not depend on it. Throws Error(Numeric) naming the tensor.
 Matrix quantizeWeight(const Quantizer &quantizer, const Matrix &weight, const std::string &tensor, const TaskContext &context);
 
+// W - Q(W), (out, in), in one pass over the memory.
+Matrix quantizationError(const Quantizer &quantizer, const Matrix &weight, const std::string &tensor, const TaskContext &context);
+
 // The quantized, corrected model as hooks of the original one's forward pass: W_q is formed when a block is loaded, never stored.
 class QuantizedForward final : public ForwardHooks {
 public:
