@@ -38,6 +38,7 @@ RunRequest makeRequest(Session &session, const LoadedModel &model, const RunComm
     request.calibrationWindows = command.calibrationText.windows(session, model);
     request.calibration.batch = command.calibrationBatch;
     request.decompose.maxRank = command.maxRank;
+    request.decompose.precision = command.evaluation.precision().value_or(request.decompose.precision);
     request.evaluate = command.evaluation.options();
     if (request.runUntil == Stage::Evaluate)
         request.evaluationWindows = command.evaluationText.windows(session, model);

@@ -37,8 +37,13 @@ EvaluateOptions EvaluationOptions::options() const
     options.perplexity.samples = m_samples;
     options.perplexity.unscored = m_unscored;
     options.divergence = m_divergence;
-    options.perplexity.forward.precision = options.divergenceOptions.forward.precision = precisionFromString(m_precision);
+    options.perplexity.forward.precision = options.divergenceOptions.forward.precision = precision().value_or(Precision::Float32);
     return options;
+}
+
+std::optional<Precision> EvaluationOptions::precision() const
+{
+    return m_precision.empty() ? std::nullopt : std::optional(precisionFromString(m_precision));
 }
 
 }  // namespace lqer::cli

@@ -18,6 +18,8 @@ public:
     void add(CLI::App &command);
     // Throws Error(Argument) on options that do not go together.
     EvaluateOptions options() const;
+    // As stated, if it was.
+    std::optional<Precision> precision() const;
 
 private:
     std::string m_weighting;
@@ -25,7 +27,7 @@ private:
     std::int64_t m_samples = 0;
     std::optional<TokenId> m_unscored;
     bool m_divergence = false;
-    std::string m_precision = "f32";
+    std::string m_precision;
 };
 
 }  // namespace lqer::cli

@@ -109,6 +109,13 @@ Matrix quantizedWeight(const LoadedModel &model, const LinearSite &site, const F
     return model.base() ? model.base()->weight(site) : quantizeWeight(*makeQuantizer(format), weight, site.weightTensor, context);
 }
 
+Matrix weightError(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, const Matrix &weight,
+                   const TaskContext &context)
+{
+    return model.base() ? Matrix(weight - model.base()->weight(site))
+                        : quantizationError(*makeQuantizer(format), weight, site.weightTensor, context);
+}
+
 DecompositionKey decompositionKey(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, ScalingKind scaling,
                                   const std::string &calibration)
 {

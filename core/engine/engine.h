@@ -13,6 +13,7 @@
 #include "core/eval/downstream/evaluate_tasks.h"
 #include "core/eval/report.h"
 #include "core/export/export_run.h"
+#include "core/linalg/precision.h"
 #include "core/project/project.h"
 #include "core/recipe/check.h"
 #include "core/task/task_context.h"
@@ -43,6 +44,8 @@ struct DecomposeOptions {
     Index maxRank = 0;         // factors are kept up to this rank; 0: all of min(in, out) up to 256, else 256, and never less
                                // than the plan's rank
     bool fullSpectrum = true;  // all singular values, not only the leading ones
+    Precision precision = Precision::BFloat16;  // of the iteration's products (error_decomposition.h); no part of what a decomposition is
+                                                // known by, so one that the project has is used whichever it was made with
 };
 
 struct DecomposeResult {

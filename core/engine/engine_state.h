@@ -30,6 +30,10 @@ ModelPlan planFor(const LoadedModel &model, const QuantizationRecipe &recipe);
 Matrix quantizedWeight(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, const Matrix &weight,
                        const TaskContext &context);
 
+// W - W_q of it.
+Matrix weightError(const LoadedModel &model, const LinearSite &site, const FormatSpec &format, const Matrix &weight,
+                   const TaskContext &context);
+
 // The statistics to use: `wanted` if it says one (throws Error(NotFound) if the project does not have it complete), else the latest
 // complete ones made from this checkpoint, else "".
 std::string chooseCalibration(const Project &project, const LoadedModel &model, const std::string &wanted);

@@ -5,22 +5,25 @@
 
 #include "core/base/error.h"
 #include "core/engine/engine_state.h"
-#include "core/linalg/gemm.h"
+#include "core/recon/error_gram.h"
 
 namespace lqer {
 
 namespace {
 
-// E ||x E v_i||^2 for every kept direction. E v_i = sigma_i a_i, so this is sigma_i^2 a_i^T R a_i.
-VectorF64 capturedOutput(const ErrorDecomposition &decomposition, const SiteStats &stats, const TaskContext &context)
+// E ||x E v_i||^2 for every kept direction. E v_i = sigma_i a_i, so this is sigma_i^2 a_i^T R a_i, under exact scaling sigma_i^2.
+VectorF64 capturedOutput(const ErrorDecomposition &decomposition, const std::shared_ptr<const SiteStats> &stats, const TaskContext &context)
 {
-    const auto tokens = static_cast<double>(stats.tokens);
+    const MatrixF64 &a = decomposition.a;
     const VectorF64 sigma2 = decomposition.sigma.head(decomposition.maxRank()).cwiseAbs2();
-    if (!stats.hasAutocorrelation())
-        return (decomposition.a.cwiseAbs2().transpose() * (stats.sumSquares / tokens)).cwiseProduct(sigma2);
-    MatrixF64 product(decomposition.a.rows(), decomposition.a.cols());
-    multiply(stats.autocorrelation, decomposition.a, product, context);
-    return (product.cwiseProduct(decomposition.a).colwise().sum().transpose() / tokens).cwiseProduct(sigma2);
+    if (!stats->hasAutocorrelation())
+        return (a.cwiseAbs2().transpose() * (stats->sumSquares / static_cast<double>(stats->tokens))).cwiseProduct(sigma2);
+    if (decomposition.scaling == ScalingKind::Exact)
+        return (a.colwise().squaredNorm().array() > 0).select(sigma2.transpose(), 0.0).transpose();
+    const Scaling exact(ScalingKind::Exact, stats, a.rows());
+    const FloatScaling r(exact, false, context);
+    const Matrix product = r.times(a.cast<float>(), context);
+    return r.unit() * product.cast<double>().cwiseProduct(a).colwise().sum().transpose().cwiseProduct(sigma2);
 }
 
 }  // namespace
@@ -36,6 +39,7 @@ DecompositionOptions decompositionOptions(const LinearSite &site, const LayerPla
     DecompositionOptions layer;
     layer.maxRank = storedRank(options.maxRank, plan.rank, site.in, site.out);
     layer.fullSpectrum = options.fullSpectrum;
+    layer.precision = options.precision;
     return layer;
 }
 
@@ -55,9 +59,8 @@ LayerDecomposition decomposeSite(const LoadedModel &model, const LinearSite &sit
         const Matrix weight = model.transformer().readWeight(site);
         record.weightEnergy = weight.cast<double>().squaredNorm();
         if (stats)
-            record.outputEnergy = outputError(weight, nullptr, *stats, context);
-        error = quantizedWeight(model, site, key.format, weight, context);
-        error = weight - error;
+            record.outputEnergy = outputError(weight, nullptr, *stats, context, options.precision);
+        error = weightError(model, site, key.format, weight, context);
         if (model.base())
             requireQuantizationOf(record.weightEnergy, error.cast<double>().squaredNorm(), *model.base(), site);
     }
@@ -65,7 +68,7 @@ LayerDecomposition decomposeSite(const LoadedModel &model, const LinearSite &sit
     // Under exact scaling ||F E||^2 is the output error itself.
     const bool shapedByOutput = key.scaling == ScalingKind::Exact;
     if (stats && !shapedByOutput)
-        record.outputError = outputError(error, nullptr, *stats, context);
+        record.outputError = outputError(error, nullptr, *stats, context, options.precision);
     context.checkStop();
     releaseFreedMemory();  // pieces of W and of the bands are no use to the larger matrices that follow
     result.decomposition = decompose(error, Scaling(key.scaling, stats, site.in), options, context);
@@ -82,7 +85,7 @@ LayerDecomposition decomposeSite(const LoadedModel &model, const LinearSite &sit
     record.weightCaptured =
         decomposition.a.cwiseAbs2().colwise().sum().transpose().cwiseProduct(decomposition.sigma.head(record.maxRank).cwiseAbs2());
     if (stats)
-        record.outputCaptured = capturedOutput(decomposition, *stats, context);
+        record.outputCaptured = capturedOutput(decomposition, stats, context);
     return result;
 }
 

@@ -5,13 +5,10 @@
 #include <cstdint>
 #include <vector>
 
-#include <fmt/format.h>
-#include <oneapi/dnnl/dnnl.hpp>
-
 #include "core/base/check.h"
-#include "core/base/error.h"
 #include "core/base/processor.h"
 #include "core/linalg/onednn.h"
+#include "core/linalg/onednn_engine.h"
 #include "core/tensor/half.h"
 
 namespace lqer {
@@ -23,17 +20,6 @@ constexpr Index tileRows = 512;
 
 using Type = dnnl::memory::data_type;
 
-const dnnl::engine &processor()
-{
-    static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-    return engine;
-}
-
-dnnl::memory::desc rowMajor(Index rows, Index columns, Type type, Index stride)
-{
-    return {{rows, columns}, type, dnnl::memory::dims{stride, 1}};
-}
-
 // W^T, (in, out), where W is row-major.
 dnnl::memory::desc transposed(Index in, Index out)
 {
@@ -44,21 +30,8 @@ dnnl::matmul::primitive_desc product(Index rows, Index in, Index out, const dnnl
 {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    const dnnl::matmul::desc described(rowMajor(rows, in, Type::bf16, in), weight, rowMajor(rows, out, Type::f32, stride));
-    return {described, attributes, processor()};
-}
-
-// dnnl::error becomes Error.
-template <typename Work>
-auto guarded(Index in, Index out, const Work &work)
-{
-    try {
-        return work();
-    } catch (const dnnl::error &error) {
-        if (error.status == dnnl_out_of_memory)
-            throw Error(ErrorCode::Memory, fmt::format("not enough memory for a bfloat16 weight of {}x{}", out, in));
-        throw Error(ErrorCode::Numeric, fmt::format("product with a bfloat16 weight of {}x{} failed: {}", out, in, error.what()));
-    }
+    const dnnl::matmul::desc described(oneDnnRows(rows, in, Type::bf16, in), weight, oneDnnRows(rows, out, Type::f32, stride));
+    return {described, attributes, oneDnnProcessor()};
 }
 
 }  // namespace
@@ -110,16 +83,16 @@ Bf16Weight::Bf16Weight(const ConstMatrixRef &weight)
 {
     LQER_ASSERT(isSupported() && weight.size() > 0 && weight.outerStride() == weight.cols());
     useSingleThreadedOneDnn();
-    m_state = guarded(weight.cols(), weight.rows(), [&] {
+    m_state = oneDnnGuarded("a bfloat16 weight", weight.rows(), weight.cols(), [&] {
         auto state = std::make_shared<State>();
         state->in = weight.cols();
         state->out = weight.rows();
         const dnnl::memory::desc any({state->in, state->out}, Type::bf16, dnnl::memory::format_tag::any);
         state->layout = product(tileRows, state->in, state->out, any, state->out).weights_desc();
         state->bytes.resize(state->layout.get_size());
-        dnnl::stream stream(processor());
-        dnnl::memory from(transposed(state->in, state->out), processor(), const_cast<float *>(weight.data()));
-        dnnl::memory to(state->layout, processor(), state->data());
+        dnnl::stream stream(oneDnnProcessor());
+        dnnl::memory from(transposed(state->in, state->out), oneDnnProcessor(), const_cast<float *>(weight.data()));
+        dnnl::memory to(state->layout, oneDnnProcessor(), state->data());
         dnnl::reorder(from, to).execute(stream, from, to);
         stream.wait();
         return std::shared_ptr<const State>(std::move(state));
@@ -141,17 +114,17 @@ void Bf16Weight::multiply(const Bf16Rows &x, MatrixRef y, const TaskContext &con
     parallelFor(context, x.rows(), tileRows, [&](Index begin, Index end) {
         useSingleThreadedOneDnn();
         const Index rows = end - begin;
-        guarded(in(), out(), [&] {
+        oneDnnGuarded("a bfloat16 weight", out(), in(), [&] {
             const auto described = product(rows, in(), out(), m_state->layout, std::max<Index>(out(), y.outerStride()));
             thread_local std::vector<std::byte> scratch;  // some megabytes, for every product of this thread
             if (scratch.size() < described.scratchpad_desc().get_size())
                 scratch.resize(described.scratchpad_desc().get_size());
-            dnnl::stream stream(processor());
+            dnnl::stream stream(oneDnnProcessor());
             dnnl::matmul(described)
-                .execute(stream, {{DNNL_ARG_SRC, dnnl::memory(described.src_desc(), processor(), const_cast<std::uint16_t *>(x.row(begin)))},
-                                  {DNNL_ARG_WEIGHTS, dnnl::memory(m_state->layout, processor(), m_state->data())},
-                                  {DNNL_ARG_DST, dnnl::memory(described.dst_desc(), processor(), y.data() + begin * y.outerStride())},
-                                  {DNNL_ARG_SCRATCHPAD, dnnl::memory(described.scratchpad_desc(), processor(), scratch.data())}});
+                .execute(stream, {{DNNL_ARG_SRC, dnnl::memory(described.src_desc(), oneDnnProcessor(), const_cast<std::uint16_t *>(x.row(begin)))},
+                                  {DNNL_ARG_WEIGHTS, dnnl::memory(m_state->layout, oneDnnProcessor(), m_state->data())},
+                                  {DNNL_ARG_DST, dnnl::memory(described.dst_desc(), oneDnnProcessor(), y.data() + begin * y.outerStride())},
+                                  {DNNL_ARG_SCRATCHPAD, dnnl::memory(described.scratchpad_desc(), oneDnnProcessor(), scratch.data())}});
             stream.wait();
         });
     });
@@ -160,11 +133,11 @@ void Bf16Weight::multiply(const Bf16Rows &x, MatrixRef y, const TaskContext &con
 Matrix Bf16Weight::values() const
 {
     useSingleThreadedOneDnn();
-    return guarded(in(), out(), [&] {
+    return oneDnnGuarded("a bfloat16 weight", out(), in(), [&] {
         Matrix weight(out(), in());
-        dnnl::stream stream(processor());
-        dnnl::memory from(m_state->layout, processor(), m_state->data());
-        dnnl::memory to(transposed(in(), out()), processor(), weight.data());
+        dnnl::stream stream(oneDnnProcessor());
+        dnnl::memory from(m_state->layout, oneDnnProcessor(), m_state->data());
+        dnnl::memory to(transposed(in(), out()), oneDnnProcessor(), weight.data());
         dnnl::reorder(from, to).execute(stream, from, to);
         stream.wait();
         return weight;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "core/task/task_context.h"
 #include "core/tensor/matrix.h"
@@ -36,6 +37,10 @@ struct SymmetricLeading {
 // place).
 SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k);
 
+// Lower triangular L with matrix = L L^T, from its lower triangle; nothing where the matrix is not positive definite to working precision.
+// In blocks, between which the stop token is polled.
+std::optional<MatrixF64> choleskyFactor(MatrixF64 matrix, const TaskContext &context);
+
 // L (n, r) with matrix = L L^T up to rounding, r the numerical rank (Cholesky with diagonal pivoting, so singular is fine). The
 // rows of L are in the matrix's own order: L is a permuted triangle. No square root of a matrix is involved.
 MatrixF64 semidefiniteFactor(MatrixF64 matrix);
@@ -46,19 +51,21 @@ void orthonormalizeColumns(MatrixF64 &q);
 // The symmetric square root of a positive semi-definite matrix (negative eigenvalues count as zero).
 MatrixF64 symmetricSqrt(const ConstMatrixF64Ref &matrix);
 
-// A symmetric positive semi-definite operator known by its products: y = G x for a block x of columns, (n, b) -> (n, b).
-// Float products are enough: the basis is re-orthogonalised, and an error in a direction costs energy only to second order.
+// A symmetric positive semi-definite operator known by its products with a block of vectors, which are rows: y = x G, (b, n) -> (b,
+// n). Float or bfloat16 products are enough: the basis is re-orthogonalised, and an error in a direction costs energy only to
+// second order.
 using GramOperator = std::function<void(const ConstMatrixRef &x, MatrixRef y)>;
 
 struct LeadingSubspace {
-    MatrixF64 vectors;  // (n, k): orthonormal Ritz vectors of the k largest eigenvalues, descending
-    VectorF64 values;   // k Ritz values of G, descending (sigma^2), to the accuracy of the float products
+    MatrixF64 vectors;  // (k, n), rows: orthonormal Ritz vectors of the k largest eigenvalues, descending
+    VectorF64 values;   // k Ritz values of G, descending (sigma^2), to the accuracy of the products
     Index blocks = 0;   // Krylov blocks built
 };
 struct LeadingSubspaceOptions {
     Index block = 32;
     Index maxBlocks = 64;
-    double tolerance = 1e-4;      // stop when the summed top-k Ritz energy grows by less than this, relative, per block
+    double tolerance = 1e-4;      // stop when the summed top-k Ritz energy has less than this still to gain, relative, as its growth
+                                  // over the last two blocks, taken to go on in the same proportion, says
     std::uint64_t seed = 0x1F2E;  // of the random start block
 };
 // Block Krylov iteration with full reorthogonalisation (Golub and Underwood 1977; Musco and Musco 2015). n is the order of G; k
@@ -66,5 +73,11 @@ struct LeadingSubspaceOptions {
 // per block. Throws Error(Numeric) when a product is not finite.
 LeadingSubspace leadingSubspace(Index n, Index k, const GramOperator &gram, const LeadingSubspaceOptions &options,
                                 const TaskContext &context);
+
+// What no k orthonormal vectors can capture more of: an upper bound of the sum of G's k largest eigenvalues, from any k orthonormal vectors
+// (rows), tight where they are near the leading ones. It rests on an iteration of 32 random directions that finds the largest eigenvalue of
+// what the vectors leave; that all of them miss it is as good as impossible (Kuczynski and Wozniakowski 1992). Costs some 15 products with
+// 32 rows.
+double leadingEnergyBound(const MatrixF64 &vectors, const GramOperator &gram, const TaskContext &context);
 
 }  // namespace lqer

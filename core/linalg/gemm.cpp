@@ -2,8 +2,6 @@
 #include "core/linalg/gemm.h"
 
 #include <algorithm>
-#include <type_traits>
-#include <utility>
 
 #include "core/linalg/blas.h"
 #include "core/linalg/onednn.h"
@@ -16,21 +14,24 @@ namespace {
 constexpr Index tileRows = 512;
 constexpr Index tileColumns = 2048;
 
+enum class Into { Set, Subtract };  // C = A B, C -= A B
+
 void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const float *a, Index lda,
-              const float *b, Index ldb, float *c, Index ldc)
+              const float *b, Index ldb, float *c, Index ldc, Into into = Into::Set)
 {
+    const float alpha = into == Into::Set ? 1.0F : -1.0F, beta = into == Into::Set ? 0.0F : 1.0F;
     if (oneDnnMultipliesFloat())
-        oneDnnGemm(transA == CblasTrans, transB == CblasTrans, m, n, k, a, lda, b, ldb, c, ldc);
+        oneDnnGemm(transA == CblasTrans, transB == CblasTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     else
-        cblas_sgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), 1.0F, a, blasInt(lda), b, blasInt(ldb),
-                    0.0F, c, blasInt(ldc));
+        cblas_sgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), alpha, a, blasInt(lda), b, blasInt(ldb),
+                    beta, c, blasInt(ldc));
 }
 
 void callGemm(CBLAS_TRANSPOSE transA, CBLAS_TRANSPOSE transB, Index m, Index n, Index k, const double *a, Index lda,
-              const double *b, Index ldb, double *c, Index ldc)
+              const double *b, Index ldb, double *c, Index ldc, Into into = Into::Set)
 {
-    cblas_dgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), 1.0, a, blasInt(lda), b, blasInt(ldb), 0.0, c,
-                blasInt(ldc));
+    cblas_dgemm(CblasRowMajor, transA, transB, blasInt(m), blasInt(n), blasInt(k), into == Into::Set ? 1.0 : -1.0, a, blasInt(lda), b,
+                blasInt(ldb), into == Into::Set ? 0.0 : 1.0, c, blasInt(ldc));
 }
 
 template <typename View>
@@ -39,9 +40,10 @@ Index rowStride(const View &view)
     return std::max<Index>({1, view.cols(), view.outerStride()});
 }
 
-// C = op(A) op(B), op transposing where asked.
+// C = op(A) op(B), or C -= it, op transposing where asked.
 template <typename ConstView, typename View>
-void product(bool transposeA, bool transposeB, const ConstView &a, const ConstView &b, View &c, const TaskContext &context)
+void product(bool transposeA, bool transposeB, const ConstView &a, const ConstView &b, View &c, const TaskContext &context,
+             Into into = Into::Set)
 {
     const Index m = transposeA ? a.cols() : a.rows();
     const Index k = transposeA ? a.rows() : a.cols();
@@ -51,7 +53,8 @@ void product(bool transposeA, bool transposeB, const ConstView &a, const ConstVi
     if (m == 0 || n == 0)
         return;
     if (k == 0) {
-        c.setZero();
+        if (into == Into::Set)
+            c.setZero();
         return;
     }
     useSingleThreadedBlas();
@@ -64,7 +67,7 @@ void product(bool transposeA, bool transposeB, const ConstView &a, const ConstVi
         const auto *bBlock = b.data() + (transposeB ? column * rowStride(b) : column);
         callGemm(transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, std::min(tileRows, m - row),
                  std::min(tileColumns, n - column), k, aBlock, rowStride(a), bBlock, rowStride(b),
-                 c.data() + row * rowStride(c) + column, rowStride(c));
+                 c.data() + row * rowStride(c) + column, rowStride(c), into);
     });
 }
 
@@ -125,53 +128,6 @@ void gramProduct(const ConstView &x, View &g, const TaskContext &context)
     mirrorLower(g, context);
 }
 
-// Over column blocks J: x_J R_JJ x_J^T + 2 x_J R_J,below x_below^T, the products in Dense's precision.
-template <typename Dense, typename ConstView, typename ConstSymmetric>
-double traceOfForm(const ConstView &x, const ConstSymmetric &r, double scale, const TaskContext &context)
-{
-    const Index n = x.cols();
-    LQER_ASSERT(r.rows() == n && r.cols() == n);
-    useSingleThreadedBlas();
-    const Index columnTiles = (n + tileRows - 1) / tileRows;
-    VectorF64 parts = VectorF64::Zero(columnTiles);
-    parallelFor(context, columnTiles, 1, [&](Index tile, Index) {
-        const Index column = tile * tileRows;
-        const Index columns = std::min(tileRows, n - column);
-        const Index below = n - column - columns;
-        Dense copy;
-        const auto lower = r.block(column, column, n - column, columns);
-        constexpr bool same = std::is_same_v<typename ConstSymmetric::Scalar, typename Dense::Scalar>;
-        if constexpr (!same)
-            copy = (lower * scale).template cast<typename Dense::Scalar>();
-        const auto [block, stride] = [&] {
-            if constexpr (same)
-                return std::pair(lower.data(), rowStride(r));
-            else
-                return std::pair(static_cast<const typename Dense::Scalar *>(copy.data()), columns);
-        }();
-        Dense product;
-        for (Index row = 0; row < x.rows(); row += tileRows) {
-            context.checkStop();
-            const Index rows = std::min(tileRows, x.rows() - row);
-            const auto *own = x.data() + row * rowStride(x) + column;
-            const auto weighted = [&] {
-                return product.template cast<double>()
-                    .cwiseProduct(x.block(row, column, rows, columns).template cast<double>())
-                    .sum();
-            };
-            product.resize(rows, columns);
-            if (below > 0) {
-                callGemm(CblasNoTrans, CblasNoTrans, rows, columns, below, own + columns, rowStride(x), block + columns * stride,
-                         stride, product.data(), columns);
-                parts[tile] += 2.0 * weighted();
-            }
-            callGemm(CblasNoTrans, CblasNoTrans, rows, columns, columns, own, rowStride(x), block, stride, product.data(), columns);
-            parts[tile] += weighted();
-        }
-    });
-    return parts.sum();
-}
-
 }  // namespace
 
 void multiply(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context)
@@ -204,6 +160,11 @@ void transposedMultiply(const ConstMatrixF64Ref &a, const ConstMatrixF64Ref &b, 
     product(true, false, a, b, c, context);
 }
 
+void subtractProduct(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context)
+{
+    product(false, false, a, b, c, context, Into::Subtract);
+}
+
 void gram(const ConstMatrixRef &x, MatrixRef g, const TaskContext &context)
 {
     gramProduct(x, g, context);
@@ -226,22 +187,6 @@ void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &
         for (Index row = begin; row < end; ++row)
             sum.row(row).head(row + 1) += rows.row(row - begin).head(row + 1).cast<double>();
     });
-}
-
-double quadraticForm(const ConstMatrixRef &x, const ConstMatrixRef &r, const TaskContext &context)
-{
-    return traceOfForm<Matrix>(x, r, 1.0, context);
-}
-
-double quadraticForm(const ConstMatrixF64Ref &x, const ConstMatrixF64Ref &r, const TaskContext &context)
-{
-    return traceOfForm<MatrixF64>(x, r, 1.0, context);
-}
-
-double quadraticForm(const ConstMatrixRef &x, const ConstMatrixF64Ref &r, const TaskContext &context)
-{
-    const double largest = r.size() ? r.diagonal().maxCoeff() : 0.0;
-    return largest > 0 ? largest * traceOfForm<Matrix>(x, r, 1 / largest, context) : 0.0;
 }
 
 void fillUpper(MatrixF64Ref symmetric, const TaskContext &context)

@@ -21,17 +21,13 @@ void multiplyTransposed(const ConstMatrixF64Ref &a, const ConstMatrixF64Ref &b, 
 // C = A^T B          (k,m)(k,n)
 void transposedMultiply(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context = {});
 void transposedMultiply(const ConstMatrixF64Ref &a, const ConstMatrixF64Ref &b, MatrixF64Ref c, const TaskContext &context = {});
+// C -= A B           (m,k)(k,n)
+void subtractProduct(const ConstMatrixRef &a, const ConstMatrixRef &b, MatrixRef c, const TaskContext &context = {});
 // G = X^T X, both triangles filled; computed in X's precision. (tokens, n) -> (n, n)
 void gram(const ConstMatrixRef &x, MatrixRef g, const TaskContext &context = {});
 void gram(const ConstMatrixF64Ref &x, MatrixF64Ref g, const TaskContext &context = {});
 // Lower triangle of sum += X^T X, the product in float and the sum in double, without a second (n, n) matrix.
 void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &context = {});
-// trace(X R X^T) for a symmetric R (n, n), x (rows, n): the products in the operands' precision from R's lower triangle, which is
-// half the work of X R, the sum in double.
-double quadraticForm(const ConstMatrixRef &x, const ConstMatrixRef &r, const TaskContext &context = {});
-double quadraticForm(const ConstMatrixF64Ref &x, const ConstMatrixF64Ref &r, const TaskContext &context = {});
-// The same for a positive semi-definite R, which is taken to float part by part, its largest diagonal element at 1.
-double quadraticForm(const ConstMatrixRef &x, const ConstMatrixF64Ref &r, const TaskContext &context = {});
 // Copies the lower triangle above the diagonal.
 void fillUpper(MatrixF64Ref symmetric, const TaskContext &context = {});
 

@@ -38,11 +38,11 @@ bool oneDnnMultipliesFloat()
     return known;
 }
 
-void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, const float *a, Index lda, const float *b, Index ldb,
-                float *c, Index ldc)
+void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, float alpha, const float *a, Index lda, const float *b, Index ldb,
+                float beta, float *c, Index ldc)
 {
     useSingleThreadedOneDnn();
-    check(dnnl_sgemm(transposeA ? 'T' : 'N', transposeB ? 'T' : 'N', m, n, k, 1.0F, a, lda, b, ldb, 0.0F, c, ldc), m, n, k);
+    check(dnnl_sgemm(transposeA ? 'T' : 'N', transposeB ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc), m, n, k);
 }
 
 }  // namespace lqer

@@ -11,8 +11,8 @@ void useSingleThreadedOneDnn();
 // True on x86 processors with AVX2 or more, where oneDNN brings its own code. Elsewhere it has plain loops only.
 bool oneDnnMultipliesFloat();
 
-// C = op(A) op(B), C (m, n), inner extent k, on the calling thread. Row-major with row strides; op transposes where asked.
-void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, const float *a, Index lda, const float *b, Index ldb,
-                float *c, Index ldc);
+// C = alpha op(A) op(B) + beta C, C (m, n), inner extent k, on the calling thread. Row-major with row strides; op transposes where asked.
+void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, float alpha, const float *a, Index lda, const float *b, Index ldb,
+                float beta, float *c, Index ldc);
 
 }  // namespace lqer

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "core/linalg/bf16_weight.h"
+#include "core/linalg/precision.h"
 #include "core/model/attention.h"
 #include "core/model/hooks.h"
 #include "core/model/model_weights.h"
-#include "core/model/precision.h"
 #include "core/model/rotary.h"
 
 namespace lqer {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/io/checkpoint.h"
+#include "core/linalg/precision.h"
 #include "core/model/hooks.h"
 #include "core/model/model_config.h"
-#include "core/model/precision.h"
 #include "core/model/sites.h"
 #include "core/task/task_context.h"
 #include "core/text/token_windows.h"

@@ -4,15 +4,23 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/large_pages.h"
+#include "core/base/processor.h"
+#include "core/linalg/bf16_weight.h"
 #include "core/linalg/decomposition.h"
 #include "core/linalg/gemm.h"
+#include "core/linalg/quadratic_form.h"
+#include "core/linalg/spectrum.h"
+#include "core/recon/error_gram.h"
 #include "core/tensor/tensor.h"
 
 namespace lqer {
@@ -179,131 +187,41 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
     return leading;
 }
 
-// M in float with its largest diagonal element at 1, so that nothing over- or underflows in float products.
-struct FloatScaling {
-    double unit;      // M = unit * (r or diagonal)
-    Matrix r;         // (in, in), Exact only
-    Vector diagonal;  // else
-
-    FloatScaling(const Scaling &scaling, const TaskContext &context)
-    {
-        const Index in = scaling.features();
-        const double largest = scaling.diagonal().maxCoeff();
-        unit = largest > 0 ? largest : 1.0;
-        if (scaling.kind() == ScalingKind::Exact) {
-            r.resize(in, in);
-            parallelFor(context, in, band, [&](Index begin, Index end) {
-                r.middleRows(begin, end - begin)
-                    = (scaling.sum().middleRows(begin, end - begin) / (scaling.tokens() * unit)).cast<float>();
-            });
-        } else {
-            diagonal = (scaling.diagonal() / unit).cast<float>();
-        }
-    }
-
-    // M x / unit for x (in, columns).
-    Matrix times(Matrix x, const TaskContext &context) const
-    {
-        if (r.size() == 0)
-            return diagonal.asDiagonal() * x;
-        Matrix y(x.rows(), x.cols());
-        multiply(r, x, y, context);
-        return y;
-    }
-};
-
-Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scaling, Index k, const TaskContext &context)
+Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scaling, Index k, Precision precision, const TaskContext &context)
 {
-    const Index in = error.cols();
-    const auto transposedTimes = [&](const ConstMatrixRef &x) {
-        Matrix y(in, x.cols());
-        transposedMultiply(error, x, y, context);
-        return y;
-    };
-    const GramOperator gramOperator = [&](const ConstMatrixRef &x, MatrixRef y) {
-        multiply(error, scaling.times(transposedTimes(x), context), y, context);
-    };
     LeadingSubspaceOptions options;
     options.block = krylovBlock(k);
-    options.tolerance = 3e-4;  // what is still to come is less than the last growth: measured 0.9998 of the optimum or better
-    LeadingSubspace subspace = leadingSubspace(error.rows(), k, gramOperator, options, context);
+    options.tolerance = 2e-4;
+    const LeadingSubspace subspace = [&] {
+        const ErrorGram gram(error, scaling, precision, context);
+        return leadingSubspace(
+            error.rows(), k, [&](const ConstMatrixRef &x, MatrixRef y) { gram.times(x, y, context); }, options, context);
+    }();
 
     // Rayleigh-Ritz: rotates V so that V^T G V is diagonal, its entries what each component captures. The products with E and M
-    // are in float, as E itself is; sums over them in double.
-    const Matrix captured = transposedTimes(subspace.vectors.cast<float>());
+    // are in float, as E itself is, whatever the iteration multiplied with; sums over them in double.
+    Matrix rows(k, error.cols());
+    multiply(Matrix(subspace.vectors.cast<float>()), error, rows, context);
+    const Matrix captured = rows.transpose();
     const MatrixF64 ev = captured.cast<double>();
     MatrixF64 projected(k, k);
     transposedMultiply(ev, MatrixF64(scaling.times(captured, context).cast<double>()), projected, context);
-    const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * scaling.unit * (projected + projected.transpose())), k);
+    const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * scaling.unit() * (projected + projected.transpose())), k);
 
     Leading leading;
     leading.complete = false;
     leading.sigma = rootsOf(ritz.values);
     leading.vectors.resize(error.rows(), k);
-    multiply(subspace.vectors, ritz.vectors, leading.vectors, context);
-    leading.captured.resize(in, k);
+    transposedMultiply(subspace.vectors, ritz.vectors, leading.vectors, context);
+    leading.captured.resize(error.cols(), k);
     multiply(ev, ritz.vectors, leading.captured, context);
     const Index kept = resolved(ritz.values, k, error.rows());
     leading.vectors.rightCols(k - kept).setZero();
     leading.captured.rightCols(k - kept).setZero();
-    if (scaling.r.size()) {
-        leading.energy = scaling.unit * quadraticForm(error, scaling.r, context);
-    } else {
-        VectorF64 parts = VectorF64::Zero((error.rows() + band - 1) / band);
-        const VectorF64 diagonal = scaling.diagonal.cast<double>();
-        parallelFor(context, error.rows(), band, [&](Index begin, Index end) {
-            for (Index row = begin; row < end; ++row)
-                parts[begin / band] += error.row(row).cast<double>().cwiseAbs2().dot(diagonal.transpose());
-        });
-        leading.energy = scaling.unit * parts.sum();
-    }
     return leading;
 }
 
-// All singular values of F E from the Gram matrix of the smaller side: its products in float, its eigenvalues in double.
-VectorF64 allSingularValues(const ConstMatrixRef &error, const FloatScaling &scaling, const TaskContext &context)
-{
-    const Index in = error.cols();
-    const Index out = error.rows();
-    const Index order = std::min(in, out);
-    MatrixF64 g = MatrixF64::Zero(order, order);
-    if (scaling.r.size() && out <= in) {
-        for (Index begin = 0; begin < out; begin += band) {
-            const Index columns = std::min(band, out - begin);
-            const Matrix shaped = scaling.times(error.middleRows(begin, columns).transpose(), context);
-            Matrix part(out - begin, columns);
-            multiply(error.bottomRows(out - begin), shaped, part, context);
-            g.block(begin, begin, out - begin, columns) = part.cast<double>();
-        }
-    } else {
-        Vector root = Vector::Ones(in);
-        if (!scaling.r.size())
-            root = scaling.diagonal.cwiseSqrt();
-        const Index extent = out <= in ? in : out;
-        for (Index begin = 0; begin < extent; begin += 2 * band) {
-            const Index rows = std::min(2 * band, extent - begin);
-            if (out <= in)
-                addGramLower(Matrix(root.segment(begin, rows).asDiagonal() * error.middleCols(begin, rows).transpose()), g, context);
-            else
-                addGramLower(Matrix(error.middleRows(begin, rows) * root.asDiagonal()), g, context);
-        }
-        if (scaling.r.size()) {
-            // The eigenvalues of E^T L L^T E are those of L^T (E E^T) L.
-            fillUpper(g, context);
-            const Matrix factor = semidefiniteFactor(scaling.r.cast<double>()).cast<float>();
-            Matrix product(in, factor.cols()), shaped(factor.cols(), factor.cols());
-            multiply(Matrix(g.cast<float>()), factor, product, context);
-            transposedMultiply(factor, product, shaped, context);
-            g.setZero();
-            g.topLeftCorner(factor.cols(), factor.cols()) = shaped.cast<double>();
-        }
-    }
-    context.checkStop();
-    fillUpper(g, context);
-    return std::sqrt(scaling.unit) * rootsOf(symmetricEigenvalues(std::move(g)).reverse());
-}
-
-void checkFinite(const ConstMatrixRef &error)
+[[noreturn]] void throwNotFinite(const ConstMatrixRef &error)
 {
     for (Index row = 0; row < error.rows(); ++row) {
         std::size_t column = 0;
@@ -312,6 +230,100 @@ void checkFinite(const ConstMatrixRef &error)
                         fmt::format("quantization error of a {}x{} weight is {} at output {}, input {}", error.rows(),
                                     error.cols(), error(row, static_cast<Index>(column)), row, column));
     }
+    failedCheck("a value that is not finite", __FILE__, __LINE__);
+}
+
+// ||E||_F^2 and ||D^1/2 E||_F^2.
+struct Energies {
+    double plain = 0, weighted = 0;
+};
+
+constexpr Index lanes = 16;  // sums side by side: the same on every processor
+
+// Throws Error(Numeric) on NaN and infinity.
+Energies energiesOf(const ConstMatrixRef &error, const VectorF64 &diagonal, const TaskContext &context)
+{
+    constexpr Index rowsAtOnce = 64;
+    std::vector<Energies> parts(static_cast<std::size_t>((error.rows() + rowsAtOnce - 1) / rowsAtOnce));
+    const Index whole = error.cols() / lanes * lanes;
+    parallelFor(context, error.rows(), rowsAtOnce, [&](Index begin, Index end) {
+        double plain[lanes] = {}, weighted[lanes] = {};
+        for (Index row = begin; row < end; ++row)
+            forProcessor([&plain, &weighted, whole, columns = error.cols(), values = error.data() + row * error.outerStride(), weights = diagonal.data()] {
+                for (Index column = 0; column < whole; column += lanes)
+                    for (Index lane = 0; lane < lanes; ++lane) {
+                        const double value = values[column + lane];
+                        plain[lane] += value * value;
+                        weighted[lane] += value * value * weights[column + lane];
+                    }
+                for (Index column = whole; column < columns; ++column) {
+                    const double value = values[column];
+                    plain[column - whole] += value * value;
+                    weighted[column - whole] += value * value * weights[column];
+                }
+            });
+        Energies &part = parts[static_cast<std::size_t>(begin / rowsAtOnce)];
+        for (Index lane = 0; lane < lanes; ++lane) {
+            part.plain += plain[lane];
+            part.weighted += weighted[lane];
+        }
+    });
+    Energies sum;
+    for (const Energies &part : parts) {
+        sum.plain += part.plain;
+        sum.weighted += part.weighted;
+    }
+    if (!std::isfinite(sum.plain))  // squares of finite floats and their sums stay finite in double
+        throwNotFinite(error);
+    return sum;
+}
+
+// Where F is a factor of R, which costs the cube of `in`: G is formed instead where it is much smaller.
+bool formsGram(Index out, Index in, ScalingKind scaling)
+{
+    return scaling == ScalingKind::Exact && 2 * out < in;
+}
+
+// All singular values of F E, from F E in float; where formsGram(), from G = E^T R E in float, of which values below 3e-4 of the largest are
+// rounding.
+VectorF64 allSingularValues(const ConstMatrixRef &error, const FloatScaling &scaling, const TaskContext &context)
+{
+    const Index in = error.cols();
+    const Index out = error.rows();
+    VectorF64 sigma = VectorF64::Zero(std::min(in, out));
+    if (formsGram(out, in, scaling.exactly().kind())) {
+        MatrixF64 g(out, out);
+        for (Index begin = 0; begin < out; begin += band) {
+            const Index columns = std::min(band, out - begin);
+            const Matrix shaped = scaling.times(error.middleRows(begin, columns).transpose(), context);
+            Matrix part(out - begin, columns);
+            multiply(error.bottomRows(out - begin), shaped, part, context);
+            g.block(begin, begin, out - begin, columns) = part.cast<double>();
+        }
+        context.checkStop();
+        fillUpper(g, context);
+        sigma = rootsOf(symmetricEigenvalues(std::move(g)).reverse());
+    } else if (scaling.isDiagonal()) {
+        const Vector root = scaling.diagonal().cwiseSqrt();
+        Matrix shaped = onLargePages(Matrix(out, in));
+        parallelFor(context, out, band, [&](Index begin, Index end) {
+            shaped.middleRows(begin, end - begin) = error.middleRows(begin, end - begin) * root.asDiagonal();
+        });
+        sigma = lqer::allSingularValues(std::move(shaped), context);
+    } else {
+        const Matrix factor = [&] {
+            const auto mean = [&] { return MatrixF64(scaling.exactly().sum() / (scaling.exactly().tokens() * scaling.unit())); };
+            const std::optional<MatrixF64> triangle = choleskyFactor(mean(), context);
+            return Matrix((triangle ? *triangle : semidefiniteFactor(mean())).cast<float>());
+        }();
+        if (factor.cols() == 0)
+            return sigma;
+        Matrix shaped = onLargePages(Matrix(out, factor.cols()));
+        multiply(error, factor, shaped, context);
+        const VectorF64 found = lqer::allSingularValues(std::move(shaped), context);
+        sigma.head(found.size()) = found;
+    }
+    return std::sqrt(scaling.unit()) * sigma;
 }
 
 Matrix quantized(const ConstMatrixF64Ref &values, const Quantizer &format)
@@ -331,16 +343,22 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
     if (scaling.features() != error.cols())
         throw Error(ErrorCode::Shape,
                     fmt::format("weight is {}x{}, the scaling covers {} inputs", error.rows(), error.cols(), scaling.features()));
-    checkFinite(error);
+    const TaskContext silent = context.silent();
+    const Energies energies = energiesOf(error, scaling.diagonal(), silent);
     const Index order = std::min(error.rows(), error.cols());
     const Index k = componentsOf(order, options);
     const bool iterate = iterates(order, k, options);
     const bool complete = options.fullSpectrum && order <= largestSpectrum;
-    const TaskContext silent = context.silent();
     Leading leading;
     if (iterate) {
-        const FloatScaling floatScaling(scaling, silent);
-        leading = leadingByIteration(error, floatScaling, k, silent);
+        const Precision precision = Bf16Weight::isSupported() ? options.precision : Precision::Float32;
+        const bool keepsR = precision == Precision::Float32 || (complete && formsGram(error.rows(), error.cols(), scaling.kind()));
+        const FloatScaling floatScaling(scaling, keepsR, silent);
+        leading = leadingByIteration(error, floatScaling, k, precision, silent);
+        if (floatScaling.isDiagonal())
+            leading.energy = energies.weighted;
+        else if (options.totalEnergy)
+            leading.energy = quadraticForm(error, scaling.sum(), precision, silent) / scaling.tokens();
         if (complete) {
             // The leading ones stay what the factors capture; none behind them is larger.
             VectorF64 all = allSingularValues(error, floatScaling, silent);
@@ -359,15 +377,14 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
     result.spectrumComplete = leading.complete;
     result.sigma = std::move(leading.sigma);
     result.totalEnergy = leading.energy;
-    for (Index row = 0; row < error.rows(); ++row)
-        result.totalEnergyUnscaled += error.row(row).cast<double>().squaredNorm();
+    result.totalEnergyUnscaled = energies.plain;
     if (scaling.kind() == ScalingKind::Identity)
         result.sigmaUnscaled = result.sigma;
     else if (leading.complete && options.sigmaUnscaled.size() == order)
         result.sigmaUnscaled = options.sigmaUnscaled;
     else if (leading.complete) {
         const Scaling unscaled(ScalingKind::Identity, nullptr, error.cols());
-        result.sigmaUnscaled = iterate ? allSingularValues(error, FloatScaling(unscaled, silent), silent)
+        result.sigmaUnscaled = iterate ? allSingularValues(error, FloatScaling(unscaled, false, silent), silent)
                                        : leadingExactly(error, unscaled, 0, silent).sigma;
     }
 
@@ -402,13 +419,18 @@ std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const
         const Index basis = std::min(out, k + blocksBeyond * block);
         const Index iteration = basis * out * float32 + 2 * basis * basis * float64 + block * (2 * in * float32 + 6 * out * float32);
         const Index rayleighRitz = (4 * in + 3 * out) * k * float64;
-        const Index r = exact ? in * in * float32 : 0;
-        leading = r + std::max(iteration, rayleighRitz);
+        const Precision precision = Bf16Weight::isSupported() ? options.precision : Precision::Float32;
+        const auto packed = static_cast<Index>(ErrorGram::bytes(out, in, scaling, precision));
+        const Index r = exact && (precision == Precision::Float32 || (options.fullSpectrum && formsGram(out, in, scaling))) ? in * in * float32 : 0;
+        leading = r + std::max(packed + iteration, rayleighRitz);
         if (options.fullSpectrum && order <= largestSpectrum) {
-            const Index square = order * order * float64;
+            const Index square = in * in * float64;
             const Index bands = (2 + static_cast<Index>(threads)) * 2 * band * std::max(in, out) * float32;
-            // Where R's factor is needed: it, R and their copies beside the Gram matrix.
-            leading = std::max(leading, vectors + r + bands + square * (exact && in < out ? 4 : 1));
+            const Index spectrum = in * out * float32 + static_cast<Index>(allSingularValuesBytes(out, in));
+            Index most = spectrum;
+            if (exact)  // the factor in double and float, then with F E; R itself once more where it has to be pivoted
+                most = formsGram(out, in, scaling) ? order * order * float64 + bands : std::max(3 * square, in * in * float32 + spectrum);
+            leading = std::max(leading, vectors + r + most);
         }
     } else {
         const Index square = order * order * float64;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/calib/calibration_stats.h"
+#include "core/linalg/precision.h"
 #include "core/quant/quantizer.h"
 #include "core/recon/scaling.h"
 #include "core/task/task_context.h"
@@ -47,20 +48,26 @@ struct ErrorDecomposition {
 
 struct DecompositionOptions {
     Index maxRank = 0;  // 0, or more than there is: min(in, out)
-    // All singular values, or the leading maxRank only. All of them cost a tridiagonalisation of order min(in, out), twice
-    // (shaped and not): ten times as long as the factors at order 4096. Above order 16384 they are never computed for a small
-    // maxRank.
+    // All singular values, or the leading maxRank only. All of them cost a reduction of F E to a band, twice (shaped and not): ten times
+    // as long as the factors at order 4096. Above order 16384 they are never computed for a small maxRank.
     bool fullSpectrum = true;
     VectorF64 sigmaUnscaled = {};  // complete, from another decomposition of the same error: not computed again
+    // ||F E||^2 of scaling Exact: a product of R and E, which takes as long as the factors do. Without, totalEnergy is 0 where the
+    // iteration is used.
+    bool totalEnergy = true;
     Index exactBelow = 512;        // min(in, out) up to here: always by LAPACK, never by iteration
+    // Of the iteration's products, where the processor multiplies bfloat16; it changes which subspace is found, at a cost of 1e-5
+    // of its energy at most. What the subspace captures, sigma, A and B come from float products in either.
+    Precision precision = Precision::BFloat16;
 };
 
 // error = W - W_q as (out, in), the orientation of the weight. Throws Error(Numeric).
 //
 // Small layers, and ranks above a quarter of the order: the Gram matrix of the smaller side in double. Else block Krylov on x ->
 // E^T (M (E x)) and Rayleigh-Ritz, products in float, so that sigma is what A and B really capture (0.9998 of the optimum or
-// better at order 4096); the rest of a full spectrum comes from the Gram matrix, products in float, eigenvalues exact to 1e-7 of
-// the largest: a sigma below 3e-4 of the largest is noise. Peak memory beside the error: decompositionBytes(), no copy of it.
+// better at order 4096); the rest of a full spectrum by allSingularValues() of F E in float, or from E^T R E in float where `in` is more
+// than twice `out` under exact scaling: there a sigma below 3e-4 of the largest is noise. Peak memory beside the error:
+// decompositionBytes().
 ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling, const DecompositionOptions &options,
                              const TaskContext &context);
 // Bytes that decompose() takes at its worst moment for an error (out, in), beside the error and the statistics.
@@ -68,8 +75,9 @@ std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const
 
 // trace((E - AB)^T R (E - AB)) and, without R, with diag(E[x^2]): the expected squared output error per token of one layer for
 // any correction. error (out, in) = W - W_q, or W itself for the energy of the output; correction may be null (no correction).
+// precision: of the products with R, as quadraticForm() takes it.
 double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats,
-                   const TaskContext &context);
+                   const TaskContext &context, Precision precision = Precision::Float32);
 // Bytes that outputError() takes beside its arguments.
 std::uint64_t outputErrorBytes(Index out, Index in, std::size_t threads);
 

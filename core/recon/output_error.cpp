@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/linalg/gemm.h"
+#include "core/linalg/quadratic_form.h"
 #include "core/recon/error_decomposition.h"
 
 namespace lqer {
@@ -17,7 +18,7 @@ constexpr Index band = 2048;  // outputs whose remaining error is formed at a ti
 }  // namespace
 
 double outputError(const ConstMatrixRef &error, const LowRankCorrection *correction, const SiteStats &stats,
-                   const TaskContext &context)
+                   const TaskContext &context, Precision precision)
 {
     const Index in = error.cols();
     if (stats.tokens <= 0)
@@ -29,7 +30,7 @@ double outputError(const ConstMatrixRef &error, const LowRankCorrection *correct
     const TaskContext silent = context.silent();
     const auto energy = [&](const ConstMatrixRef &remaining) {
         if (stats.hasAutocorrelation())
-            return quadraticForm(remaining, stats.autocorrelation, silent);
+            return quadraticForm(remaining, stats.autocorrelation, precision, silent);
         VectorF64 parts = VectorF64::Zero((remaining.rows() + 63) / 64);
         parallelFor(silent, remaining.rows(), 64, [&](Index begin, Index end) {
             for (Index row = begin; row < end; ++row)

@@ -30,7 +30,7 @@ MatrixF64 withEigenvalues(const VectorF64 &values, unsigned seed)
 
 GramOperator operatorOf(const Matrix &g)
 {
-    return [&g](const ConstMatrixRef &x, MatrixRef y) { multiply(g, x, y); };
+    return [&g](const ConstMatrixRef &x, MatrixRef y) { multiply(x, g, y); };
 }
 
 }  // namespace
@@ -221,13 +221,32 @@ private slots:
         const MatrixF64 g = e.transpose() * e;
         const Matrix gFloat = g.cast<float>();
         const LeadingSubspace found = leadingSubspace(n, k, operatorOf(gFloat), {}, {});
-        QVERIFY(orthonormalityError(found.vectors) < 1e-13);
-        const double captured = (found.vectors.transpose() * g * found.vectors).trace();
+        QVERIFY(orthonormalityError(found.vectors.transpose()) < 1e-13);
+        const double captured = (found.vectors * g * found.vectors.transpose()).trace();
         const double optimal = symmetricEigen(g).values.tail(k).sum();
         QVERIFY2(captured >= least * optimal, qPrintable(QString::number(captured / optimal, 'g', 10)));
         QVERIFY(captured <= optimal * (1 + 1e-10));
         QVERIFY(std::abs(found.values.sum() - captured) < 1e-5 * optimal);
+        // The bound holds, and says nearly as much as the truth.
+        const double bound = leadingEnergyBound(found.vectors, operatorOf(gFloat), {});
+        QVERIFY2(bound >= optimal * (1 - 1e-6) && bound < optimal * 1.02, qPrintable(QString::number(bound / optimal, 'g', 10)));
         QVERIFY(std::is_sorted(found.values.begin(), found.values.end(), std::greater<>()));
+    }
+
+    void theBoundOfTheEnergyHoldsForAnyVectors()
+    {
+        const MatrixF64 x = randomMatrixF64(300, 120, 16);
+        const MatrixF64 g = x.transpose() * x;
+        const Matrix gFloat = g.cast<float>();
+        const double optimal = symmetricEigen(g).values.tail(10).sum();
+        MatrixF64 any = randomMatrixF64(120, 10, 17);
+        orthonormalizeColumns(any);
+        QVERIFY(leadingEnergyBound(any.transpose(), operatorOf(gFloat), {}) >= optimal);
+        const SymmetricLeading leading = symmetricLeading(g, 11);
+        QVERIFY(std::abs(leadingEnergyBound(leading.vectors.leftCols(10).transpose(), operatorOf(gFloat), {}) / optimal - 1) < 1e-4);
+        // The largest direction left out: what remains is seen all the same.
+        QVERIFY(leadingEnergyBound(leading.vectors.rightCols(10).transpose(), operatorOf(gFloat), {}) >= optimal);
+        QCOMPARE(leadingEnergyBound(MatrixF64::Identity(3, 5), operatorOf(Matrix::Zero(5, 5)), {}), 0.0);
     }
 
     void krylovSeesMoreCopiesOfAValueThanItsBlockIsWide()
@@ -239,7 +258,7 @@ private slots:
         LeadingSubspaceOptions options;
         options.block = 16;
         const LeadingSubspace found = leadingSubspace(300, 50, operatorOf(gFloat), options, {});
-        const double captured = (found.vectors.transpose() * g * found.vectors).trace();
+        const double captured = (found.vectors * g * found.vectors.transpose()).trace();
         QVERIFY2(captured > 0.9999 * 50.0, qPrintable(QString("%1 in %2 blocks").arg(captured).arg(found.blocks)));
     }
 
@@ -248,13 +267,13 @@ private slots:
         const MatrixF64 x = randomMatrixF64(5, 200, 14);
         const Matrix g = (x.transpose() * x).cast<float>();
         const LeadingSubspace found = leadingSubspace(200, 40, operatorOf(g), {}, {});
-        QVERIFY(orthonormalityError(found.vectors) < 1e-13);
+        QVERIFY(orthonormalityError(found.vectors.transpose()) < 1e-13);
         QVERIFY(found.values[4] > 1.0);
         QVERIFY(found.values.tail(35).maxCoeff() < 1e-5 * found.values[0]);
         const Matrix zero = Matrix::Zero(50, 50);
         const LeadingSubspace nothing = leadingSubspace(50, 3, operatorOf(zero), {}, {});
         QCOMPARE(nothing.values.maxCoeff(), 0.0);
-        QVERIFY(orthonormalityError(nothing.vectors) < 1e-13);
+        QVERIFY(orthonormalityError(nothing.vectors.transpose()) < 1e-13);
     }
 
     void krylovGivesTheSameBitsWithThreeThreads()
@@ -265,9 +284,9 @@ private slots:
             return leadingSubspace(
                 900, 20,
                 [&](const ConstMatrixRef &x, MatrixRef y) {
-                    Matrix t(900, x.cols());
-                    multiply(e, x, t, context);
-                    transposedMultiply(e, t, y, context);
+                    Matrix t(x.rows(), 900);
+                    multiplyTransposed(x, e, t, context);
+                    multiply(t, e, y, context);
                 },
                 {}, context);
         };

@@ -113,30 +113,6 @@ private slots:
         QVERIFY(sum == sum.transpose());
     }
 
-    void quadraticFormsAgreeWithTheWholeProduct_data()
-    {
-        QTest::addColumn<int>("rows");
-        QTest::addColumn<int>("n");
-        QTest::newRow("one tile") << 7 << 30;
-        QTest::newRow("several tiles") << 700 << 1200;
-        QTest::newRow("no rows") << 0 << 5;
-    }
-    void quadraticFormsAgreeWithTheWholeProduct()
-    {
-        QFETCH(int, rows);
-        QFETCH(int, n);
-        const MatrixF64 x = randomMatrixF64(rows, n, 10);
-        const MatrixF64 half = randomMatrixF64(n, n, 11);
-        const MatrixF64 r = half + half.transpose();
-        const double expected = rows ? MatrixF64(x * r).cwiseProduct(x).sum() : 0.0;
-        const double scale = 1.0 + x.squaredNorm() * std::sqrt(n);
-        QVERIFY(std::abs(quadraticForm(x, r) - expected) < 1e-13 * scale);
-        const Matrix xFloat = x.cast<float>(), rFloat = r.cast<float>();
-        QVERIFY(std::abs(quadraticForm(xFloat, rFloat) - expected) < 1e-6 * scale);
-        ThreadPool three(3);
-        QCOMPARE(quadraticForm(x, r, {&three}), quadraticForm(x, r));
-    }
-
     void theNumberOfThreadsChangesNoBit()
     {
         ThreadPool three(3);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/model/precision.h"
+#include "core/linalg/precision.h"
 
 #include <fmt/format.h>
 

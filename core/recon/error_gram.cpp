@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/recon/error_gram.h"
+
+#include <algorithm>
+
+#include "core/base/large_pages.h"
+#include "core/base/processor.h"
+#include "core/linalg/gemm.h"
+
+namespace lqer {
+
+namespace {
+
+constexpr Index band = 512;  // rows of R that are held in float at a time
+
+}  // namespace
+
+FloatScaling::FloatScaling(const Scaling &scaling, bool keep, const TaskContext &context) : m_scaling(scaling)
+{
+    const double largest = scaling.diagonal().maxCoeff();
+    m_unit = largest > 0 ? largest : 1.0;
+    m_diagonal = (scaling.diagonal() / m_unit).cast<float>();
+    if (isDiagonal() || !keep)
+        return;
+    const Index in = scaling.features();
+    m_r = onLargePages(Matrix(in, in));
+    parallelFor(context, in, band, [&](Index begin, Index end) { m_r.middleRows(begin, end - begin) = part(begin, end, 0, in); });
+}
+
+Matrix FloatScaling::part(Index begin, Index end, Index left, Index right) const
+{
+    const MatrixF64 &sum = m_scaling.sum();
+    Matrix rows(end - begin, right - left);
+    for (Index row = begin; row < end; ++row)
+        forProcessor([factor = 1 / (m_scaling.tokens() * m_unit), from = sum.data() + row * sum.cols() + left,
+                      to = rows.data() + (row - begin) * rows.cols(), count = rows.cols()] {
+            for (Index i = 0; i < count; ++i)
+                to[i] = static_cast<float>(from[i] * factor);
+        });
+    return rows;
+}
+
+Matrix FloatScaling::times(const ConstMatrixRef &x, const TaskContext &context) const
+{
+    if (isDiagonal())
+        return m_diagonal.asDiagonal() * x;
+    Matrix y(x.rows(), x.cols());
+    if (m_r.size())
+        multiply(m_r, x, y, context);
+    else
+        parallelFor(context, x.rows(), band, [&](Index begin, Index end) {
+            multiply(part(begin, end, 0, x.rows()), x, y.middleRows(begin, end - begin));
+        });
+    return y;
+}
+
+ErrorGram::ErrorGram(const ConstMatrixRef &error, const FloatScaling &scaling, Precision precision, const TaskContext &context)
+    : m_error(error), m_scaling(scaling)
+{
+    if (precision != Precision::BFloat16)
+        return;
+    const Index out = error.rows();
+    const Index in = error.cols();
+    constexpr Index rows = Bf16Operand::pieceRows, columns = Bf16Operand::pieceColumns;
+    m_toInput = std::make_unique<Bf16Operand>(out, in);
+    m_toOutput = std::make_unique<Bf16Operand>(in, out);
+    const Vector root = scaling.diagonal().cwiseSqrt();
+    parallelFor(context, out, rows, [&](Index begin, Index end) {
+        for (Index left = 0; left < in; left += columns) {
+            const Index width = std::min(columns, in - left);
+            Matrix piece = error.block(begin, left, end - begin, width);
+            if (scaling.isDiagonal())
+                piece *= root.segment(left, width).asDiagonal();
+            m_toInput->pack(begin, left, piece);
+            m_toOutput->packTransposed(begin, left, piece);
+        }
+    });
+    if (scaling.isDiagonal())
+        return;
+    m_autocorrelation = std::make_unique<Bf16Operand>(in, in);
+    parallelFor(context, in, rows, [&](Index begin, Index end) {
+        for (Index left = 0; left < in; left += columns)
+            m_autocorrelation->pack(begin, left, scaling.part(begin, end, left, std::min(in, left + columns)));
+    });
+}
+
+void ErrorGram::times(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const
+{
+    if (m_toInput) {
+        Matrix product(x.rows(), m_error.cols());
+        m_toInput->multiply(x, product, context);
+        if (m_autocorrelation) {
+            Matrix shaped(x.rows(), m_error.cols());
+            m_autocorrelation->multiply(product, shaped, context);
+            product.swap(shaped);
+        }
+        m_toOutput->multiply(product, y, context);
+        return;
+    }
+    // Columns on the right: the error is taken up once as it lies, in both directions.
+    const Matrix columns = x.transpose();
+    Matrix product(m_error.cols(), x.rows());
+    transposedMultiply(m_error, columns, product, context);
+    Matrix result(m_error.rows(), x.rows());
+    multiply(m_error, m_scaling.times(product, context), result, context);
+    y = result.transpose();
+}
+
+std::uint64_t ErrorGram::bytes(Index out, Index in, ScalingKind scaling, Precision precision)
+{
+    const bool exact = scaling == ScalingKind::Exact;
+    if (precision != Precision::BFloat16)
+        return 0;
+    return Bf16Operand::bytes(out, in) + Bf16Operand::bytes(in, out) + (exact ? Bf16Operand::bytes(in, in) : 0);
+}
+
+}  // namespace lqer
