@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "core/calib/calibration_stats.h"
+#include "core/eval/quantized_forward.h"
 #include "core/linalg/blas.h"
 #include "core/linalg/gemm.h"
 #include "core/quant/quantizer.h"
@@ -70,6 +71,13 @@ void benchFormats(Report &report, const Options &)
         });
         if (compared)
             report.add({"quantize mxint4, 4096x4096", "s", pair.ours, "official: one pass over memory per operation", pair.baseline, 100, ""});
+        const double errorSeconds = best(3, [&] { quantizationError(*quantizer, weight, "weight", {}); });
+        if (compared) {
+            const double official = best(2, [&] { Matrix(weight - mxint4ByPasses(weight)); });
+            report.add({"quantize mxint4 and error W - W_q, 4096x4096", "s", errorSeconds, "official passes, subtraction", official, 100,
+                        "a new 64 MB result each, its pages cleared by the system"});
+        }
+        report.add({fmt::format("error W - W_q of {}, 4096x4096", name), "GB/s", gigabytes / errorSeconds, "memcpy", bandwidth, 0, "in one pass, a new result"});
         report.add({fmt::format("quantize {}, 4096x4096", name), "GB/s", gigabytes / pair.ours, "memcpy", bandwidth, 0, "float in, float out"});
     }
     for (const char *name : {"mxint4", "nf4"}) {
