@@ -299,6 +299,36 @@ private slots:
         }
     }
 
+    void bfloat16InTheIterationCostsNoEnergy_data()
+    {
+        QTest::addColumn<ScalingKind>("kind");
+        QTest::addColumn<bool>("flat");
+        for (const ScalingKind kind : allKinds)
+            for (const bool flat : {false, true})
+                QTest::addRow("%s%s", std::string(lqer::toString(kind)).c_str(), flat ? ", flat" : "") << kind << flat;
+    }
+    void bfloat16InTheIterationCostsNoEnergy()
+    {
+        QFETCH(ScalingKind, kind);
+        QFETCH(bool, flat);
+        // Flat: round-off noise only, where a subspace is hardest to tell from its neighbours.
+        const Index out = 640, in = 720;
+        const Matrix error = flat ? Matrix(0.01F * randomMatrix(out, in, 31)) : randomError(out, in, 31);
+        const Scaling scaling(kind, statsOf(randomActivations(1500, in, 32, flat ? 0.0 : 0.7)), in);
+        DecompositionOptions options;
+        options.maxRank = 32;
+        options.fullSpectrum = false;
+        options.exactBelow = 100;
+        const double narrow = decompose(error, scaling, options, {}).sigma.squaredNorm();
+        options.precision = Precision::Float32;
+        const double wide = decompose(error, scaling, options, {}).sigma.squaredNorm();
+        options.exactBelow = 10000;
+        const double optimal = decompose(error, scaling, options, {}).sigma.head(32).squaredNorm();
+        QVERIFY2(std::abs(narrow - wide) < 1e-5 * optimal, qPrintable(QString::number((narrow - wide) / optimal)));
+        QVERIFY2(narrow > 0.9998 * optimal, qPrintable(QString::number(narrow / optimal, 'g', 8)));
+        QVERIFY(wide <= optimal * (1 + 1e-6));
+    }
+
     void aKnownUnscaledSpectrumIsTakenOver()
     {
         const Matrix error = randomError(20, 30, 21);
