@@ -19,6 +19,7 @@ struct PipelineCommand {
     bool noErrors = false;
     bool chunk = false;
     bool merge = false;
+    std::string debugger;
 };
 
 int mergeChunks(Session &session, const PipelineCommand &command, const std::vector<std::string> &overrides)
@@ -95,6 +96,7 @@ void addPipelineCommand(CLI::App &app, Invocation &invocation)
     command->add_flag("--no-errors", options->noErrors, "Without error_T_dict, which is as large as the weights");
     CLI::Option *chunk = command->add_flag(
         "--chunk", options->chunk, "Approximate only chunk approximate.chunk_idx of approximate.chunk_size layers");
+    command->add_option("--debug", options->debugger, "The official script's; without meaning here")->type_name("NAME");
     command->add_flag("--merge", options->merge, "Bring the results of all chunks together")->excludes(chunk);
     invocation.takesOverrides.insert(command);
     command->callback([options, &invocation] {

@@ -335,6 +335,44 @@ private slots:
         QVERIFY(!run.has("evaluate_perplexity"));
     }
 
+    void tasksAreWrittenAsLmEvalWritesThem()
+    {
+        const QTemporaryDir scratch(test::scratchTemplate());
+        std::string rows;
+        for (std::int64_t i = 0; i < 6; ++i)
+            rows += Json::object()
+                        .set("id", i)
+                        .set("question", "What is it?")
+                        .set("choices", Json::Array{"one thing", "two", "three of them"})
+                        .set("label", i % 3)
+                        .dump()
+                + '\n';
+        test::writeRaw(scratch.filePath("arc_easy.test.jsonl").toStdString(), rows);
+        const std::vector<std::string> tasksOnly{"--enable_profiling=:ast:0", "--enable_approximation=:ast:0",
+            "--enable_perplexity_evaluation=:ast:0", "--enable_harness_downstream_evaluation=:ast:1",
+            "--evaluate:disable_lqer=:ast:1", "--overwrite_checkpoint=:ast:True"};
+        std::string first;
+        for (const char *name : {"harness_results.json", "harness_results_0.json"}) {
+            Run run(scratch, tasksOnly);
+            run.options.dataFolder = scratch.path().toStdString();
+            const LqerPipelineResult result = run.start();
+            QVERIFY(result.taskTable.find("arc_easy") != std::string::npos);
+            const Json written = readJsonFile(run.file(std::string("evaluate_harness_downstream/") + name));
+            const double accuracy = written.find("results")->find("arc_easy")->find("acc")->asNumber();
+            QVERIFY(std::abs(accuracy * 6 - std::round(accuracy * 6)) < 1e-9);
+            QVERIFY(written.find("results")->find("arc_easy")->find("acc_stderr")->isNumber());
+            QCOMPARE(written.find("config")->find("num_fewshot")->asInteger(), 0);
+            if (first.empty())
+                first = written.dump();
+            QCOMPARE(written.dump(), first);
+            QVERIFY(!findConfigValue(result.config, "enable_harness_downstream_evaluation")->asBool());
+        }
+        // Data that is not there is found out before anything is computed.
+        Run absent(scratch, {"--enable_harness_downstream_evaluation=:ast:1", "--overwrite_checkpoint=:ast:True"});
+        const std::string message = test::errorOf([&] { absent.start(); });
+        QVERIFY2(message.find("arc_easy") != std::string::npos && absent.said.empty(), message.c_str());
+    }
+
     // The authors' own files, which are not part of this project, on small models of their families.
     void everyOfficialTemplateRuns()
     {
