@@ -2,7 +2,6 @@
 #include "core/pipeline/lqer_approximation.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <optional>
 
@@ -14,8 +13,8 @@
 #include "core/export/dictionary_file.h"
 #include "core/export/export_source.h"
 #include "core/io/atomic_file.h"
-#include "core/io/file.h"
 #include "core/linalg/gemm.h"
+#include "core/pipeline/csv_table.h"
 #include "core/pipeline/lqer_recipe.h"
 #include "core/pipeline/scale_dictionary.h"
 
@@ -24,7 +23,6 @@ namespace lqer {
 namespace {
 
 constexpr std::string_view header = "name,rank,l1_norm(AB-Q_error_T)/n,w_dim0,w_dim1";
-constexpr std::uint64_t mostTableBytes = 64ULL << 20;
 
 // As Python prints it, so that it reads back to the same bits.
 std::string numberText(double value)
@@ -102,42 +100,9 @@ void writeApproximationTable(const std::string &path, std::span<const Approximat
 
 std::vector<ApproximationRow> readApproximationTable(const std::string &path)
 {
-    const std::string text = readTextFile(path, mostTableBytes);
     std::vector<ApproximationRow> rows;
-    std::size_t number = 0;
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find('\n', begin), text.size());
-        const std::string_view line = std::string_view(text).substr(begin, end - begin);
-        begin = end + 1;
-        const auto fail
-            = [&](std::string_view message) { throw Error(ErrorCode::Format, path, fmt::format("line {}", number), message); };
-        if (++number == 1) {
-            if (line != header)
-                fail(fmt::format("expected the columns {}", header));
-            continue;
-        }
-        std::string_view fields[5];
-        std::string_view rest = line;
-        for (std::string_view &field : fields) {
-            const std::size_t comma = rest.find(',');
-            field = rest.substr(0, comma);
-            rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
-        }
-        const auto read = [&](std::string_view field, auto &value) {
-            const auto [stop, fault] = std::from_chars(field.data(), field.data() + field.size(), value);
-            if (field.empty() || stop != field.data() + field.size() || fault != std::errc())
-                fail(fmt::format("'{}' is no number", escaped(field, 60)));
-        };
-        ApproximationRow row;
-        row.name = fields[0];
-        read(fields[1], row.rank);
-        read(fields[2], row.error);
-        read(fields[3], row.out);
-        read(fields[4], row.in);
-        if (!rest.empty())
-            fail("has more than five fields");
-        rows.push_back(std::move(row));
-    }
+    for (const CsvRow &row : readCsv(path, header))
+        rows.push_back({row.text(0), row.integer(1), row.number(2), row.integer(3), row.integer(4)});
     return rows;
 }
 

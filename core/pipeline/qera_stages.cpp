@@ -2,7 +2,6 @@
 #include "core/pipeline/qera_stages.h"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -13,8 +12,8 @@
 #include "core/export/dictionary_file.h"
 #include "core/export/export_source.h"
 #include "core/io/atomic_file.h"
-#include "core/io/file.h"
 #include "core/io/yaml.h"
+#include "core/pipeline/csv_table.h"
 #include "core/pipeline/official_text.h"
 #include "core/pipeline/qera_recipe.h"
 
@@ -25,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view errorsHeader = "layer_name,mse,rank";
-constexpr std::uint64_t mostTableBytes = 64ULL << 20;
 
 bool needs(const QeraWork &work, ScalingKind kind)
 {
@@ -191,35 +189,9 @@ void writeApproximationErrors(const std::string &path, std::span<const Approxima
 
 std::vector<ApproximationError> readApproximationErrors(const std::string &path)
 {
-    const std::string text = readTextFile(path, mostTableBytes);
     std::vector<ApproximationError> rows;
-    std::size_t number = 0;
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find('\n', begin), text.size());
-        const std::string_view line = std::string_view(text).substr(begin, end - begin);
-        begin = end + 1;
-        const auto fail
-            = [&](const std::string &message) { throw Error(ErrorCode::Format, path, fmt::format("line {}", number), message); };
-        if (++number == 1) {
-            if (line != errorsHeader)
-                fail(fmt::format("the columns {} were expected", errorsHeader));
-            continue;
-        }
-        const std::size_t first = line.find(',');
-        const std::size_t second = line.find(',', first == std::string_view::npos ? line.size() : first + 1);
-        if (second == std::string_view::npos)
-            fail("three fields were expected");
-        ApproximationError row;
-        row.layer = line.substr(0, first);
-        const auto parse = [&](std::string_view field, auto &value) {
-            const auto [stop, fault] = std::from_chars(field.data(), field.data() + field.size(), value);
-            if (field.empty() || stop != field.data() + field.size() || fault != std::errc())
-                fail(fmt::format("'{}' is no number", escaped(field, 60)));
-        };
-        parse(line.substr(first + 1, second - first - 1), row.mse);
-        parse(line.substr(second + 1), row.rank);
-        rows.push_back(std::move(row));
-    }
+    for (const CsvRow &row : readCsv(path, errorsHeader))
+        rows.push_back({row.text(0), row.number(1), row.integer(2)});
     return rows;
 }
 
