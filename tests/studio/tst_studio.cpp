@@ -27,6 +27,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/eval/hardware_cost.h"
 #include "core/quant/quantizer.h"
 #include "tests/studio/studio_driver.h"
 #include "tests/support/shared_data.h"
@@ -34,6 +35,7 @@
 #include "widgets/dialogs/tasks_dialog.h"
 #include "widgets/models/layer_model.h"
 #include "widgets/models/report_model.h"
+#include "widgets/panels/compare_panel.h"
 #include "widgets/panels/inspector_panel.h"
 #include "widgets/panels/layers_panel.h"
 #include "widgets/panels/map_panel.h"
@@ -43,6 +45,7 @@
 #include "widgets/plots/residual_plot.h"
 #include "widgets/plots/spectrum_plot.h"
 #include "widgets/session/preferences.h"
+#include "widgets/text/number_text.h"
 #include "widgets/theme/theme.h"
 
 using namespace lqer;
@@ -256,6 +259,8 @@ void TestStudio::aPersonQuantizesTheDemo()
     QCOMPARE(session.reports().size(), std::size_t(2));
     QTest::keyClick(&window, Qt::Key_M, Qt::ControlModifier);
     QCOMPARE(window.findChild<QTabWidget *>()->currentIndex(), 3);
+    const auto labels = window.findChild<ComparePanel *>()->findChildren<QLabel *>();
+    QVERIFY(std::ranges::any_of(labels, [](const QLabel *label) { return label->text().contains(QStringLiteral("moved and")) && label->text().contains(QStringLiteral("area")); }));
 
     // Save, close, reopen: the same state.
     QTest::keyClick(&window, Qt::Key_S, Qt::ControlModifier);
@@ -337,6 +342,12 @@ void TestStudio::everyWayToTheRankIsOneStepOfUndo()
     QTest::keyClick(number, Qt::Key_Return);
     QCOMPARE(rank(), 17);
     QCOMPARE(session.undoStack().count(), 1);
+    // What the layer costs hardware follows its rank.
+    const LayerCost cost = layerCost(session.currentRow()->site, session.currentRow()->plan, session.currentRow()->footprint, 1);
+    const auto *moved = test::named<QLabel>(inspector, QStringLiteral("Bits moved by this layer"));
+    QVERIFY2(moved->text().startsWith(quantityText(cost.movedBits(1), "bit")), qPrintable(moved->text()));
+    QVERIFY(test::named<QLabel>(inspector, QStringLiteral("Relative area of this layer"))->text().startsWith(numberText(cost.area().value())));
+    QVERIFY(test::named<QLabel>(inspector, QStringLiteral("Relative area of all layers and attention"))->text().contains(QStringLiteral("derived")));
     QTest::keyClick(slider, Qt::Key_PageUp);
     QVERIFY(rank() > 17);
     QCOMPARE(session.undoStack().count(), 2);

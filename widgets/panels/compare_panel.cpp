@@ -12,9 +12,11 @@
 
 #include <algorithm>
 
+#include "core/eval/hardware_cost.h"
 #include "widgets/delegates/bar_delegate.h"
 #include "widgets/models/report_model.h"
 #include "widgets/session/session.h"
+#include "widgets/text/glossary.h"
 #include "widgets/text/number_text.h"
 #include "widgets/text/task_text.h"
 
@@ -66,6 +68,8 @@ ComparePanel::ComparePanel(Session &session, QWidget *parent)
     layout->addLayout(bar);
     m_summary->setTextFormat(Qt::PlainText);
     m_summary->setWordWrap(true);
+    m_summary->setToolTip(plainHtml(titleOf(Term::MovedBits) + QStringLiteral(": ") + meaningOf(Term::MovedBits) + QLatin1Char('\n') + tr("Products: ") + meaningOf(Term::MultiplyAccumulates)
+                                    + QLatin1Char('\n') + titleOf(Term::RelativeArea) + QStringLiteral(": ") + meaningOf(Term::RelativeArea)));
     layout->addWidget(m_summary);
     auto *view = new QTableView(this);
     auto *sorted = new QSortFilterProxyModel(this);
@@ -132,7 +136,11 @@ void ComparePanel::refresh()
                                                           : tr("Choose two different runs."));
         return;
     }
-    const auto words = [](const EvaluationReport &one) {
+    const auto costOf = [this](const EvaluationReport &one) {
+        const auto &model = m_session.model();
+        return model ? reportCost(model->transformer(), model->summary().fingerprint, one, {}) : std::nullopt;
+    };
+    const auto words = [&costOf](const EvaluationReport &one) {
         QStringList parts;
         if (one.perplexity)
             parts << tr("perplexity %1").arg(perplexityText(one.perplexity->headline(), one.perplexity->standardError));
@@ -142,6 +150,11 @@ void ComparePanel::refresh()
             parts << taskSummary(*one.tasks);
         if (one.footprint)
             parts << tr("%1, %2").arg(bitsText(one.footprint->stored.withCorrection), bytesText(static_cast<double>(one.footprint->bytes)));
+        if (const auto cost = costOf(one)) {
+            parts << tr("%1 moved and %2 products a token").arg(quantityText(cost->total.movedBits(1), "bit"), quantityText(cost->total.macs(), ""));
+            if (const auto area = cost->total.area())
+                parts << tr("area %1 (%2)").arg(numberText(*area), QString::fromStdString(std::string(toString(cost->total.basis()))));
+        }
         return parts.join(QStringLiteral(", "));
     };
     m_summary->setText(tr("A: %1\nB: %2\nB against A: %3").arg(words(*first), words(*second), changes(*first, *second)));

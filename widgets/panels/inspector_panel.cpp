@@ -17,6 +17,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/eval/hardware_cost.h"
 #include "widgets/controls/format_editor.h"
 #include "widgets/controls/rank_control.h"
 #include "widgets/models/error_curve.h"
@@ -146,6 +147,22 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     addRow(sums, tr("Size"), m_wholeBytes, meaningOf(Term::Footprint));
     layout->addWidget(whole);
 
+    auto *hardware = new QGroupBox(tr("Hardware cost of a token"), m_form);
+    auto *costs = new QFormLayout(hardware);
+    m_moved = valueLabel(hardware, tr("Bits moved by this layer"));
+    m_macs = valueLabel(hardware, tr("Multiply-accumulates of this layer"));
+    m_area = valueLabel(hardware, tr("Relative area of this layer"));
+    m_wholeMoved = valueLabel(hardware, tr("Bits moved by all layers and attention"));
+    m_wholeMacs = valueLabel(hardware, tr("Multiply-accumulates of all layers and attention"));
+    m_wholeArea = valueLabel(hardware, tr("Relative area of all layers and attention"));
+    addRow(costs, tr("Bits moved"), m_moved, meaningOf(Term::MovedBits));
+    addRow(costs, tr("Products"), m_macs, meaningOf(Term::MultiplyAccumulates));
+    addRow(costs, tr("Area"), m_area, meaningOf(Term::RelativeArea));
+    addRow(costs, tr("all layers, bits"), m_wholeMoved, tr("All linear layers and attention, keys and values of the whole context included. ") + meaningOf(Term::MovedBits));
+    addRow(costs, tr("all layers, products"), m_wholeMacs, meaningOf(Term::MultiplyAccumulates));
+    addRow(costs, tr("all layers, area"), m_wholeArea, meaningOf(Term::RelativeArea));
+    layout->addWidget(hardware);
+
     layout->addStretch(1);
 
     connect(m_target, &QComboBox::currentIndexChanged, this, [this, form](int index) {
@@ -200,6 +217,8 @@ InspectorPanel::InspectorPanel(Session &session, QWidget *parent) : QWidget(pare
     refresh();
 }
 
+InspectorPanel::~InspectorPanel() = default;
+
 RecipeTarget InspectorPanel::target() const
 {
     RecipeTarget target;
@@ -241,7 +260,7 @@ void InspectorPanel::refresh()
     if (!row) {
         m_name->setText(tr("No layer selected"));
         m_about->setText({});
-        for (QLabel *label : {m_plainError, m_predictedError, m_realisedError, m_bits, m_bytes, m_wholeError, m_wholeBits, m_wholeBytes})
+        for (QLabel *label : {m_plainError, m_predictedError, m_realisedError, m_bits, m_bytes, m_wholeError, m_wholeBits, m_wholeBytes, m_moved, m_macs, m_area, m_wholeMoved, m_wholeMacs, m_wholeArea})
             label->setText(QStringLiteral("\u2013"));
         if (m_session.table())
             showWhole(0, {}, unknown);
@@ -297,6 +316,40 @@ void InspectorPanel::showNumbers(int rank)
     if (rank != static_cast<int>(row->plan.rank))
         m_realisedError->setText(QStringLiteral("..."));
     showWhole(rank, cost, left);
+    showCost(rank, cost);
+}
+
+void InspectorPanel::showCost(int rank, const LayerFootprint &size)
+{
+    const LayerRow *row = m_session.currentRow();
+    const std::shared_ptr<const LayerTable> table = m_session.table();
+    if (table != m_costed) {
+        const LoadedModel &model = *m_session.model();
+        const Transformer &transformer = model.transformer();
+        const ModelPlan all = m_session.recipe().planFor(transformer.linearSites());
+        m_cost = std::make_unique<HardwareCost>(hardwareCost(transformer, all, table->footprint, {}, model.base() ? model.base()->description() : std::string()));
+        m_originalCost = std::make_unique<HardwareCost>(hardwareCost(transformer, {}, footprint(transformer, {}), {}));
+        m_costed = table;
+    }
+    const auto place = static_cast<std::size_t>(row - table->rows.data());
+    LayerPlan plan = row->plan;
+    plan.rank = rank;
+    const LayerCost &planned = m_cost->layers[place], &original = m_originalCost->layers[place];
+    const LayerCost cost = rank == static_cast<int>(row->plan.rank) ? planned : layerCost(row->site, plan, size, 1);
+    const auto was = [](const QString &now, const QString &before) { return tr("%1 (was %2)").arg(now, before); };
+    const auto area = [](std::optional<double> value, AreaBasis basis) {
+        return value ? tr("%1, %2").arg(numberText(*value), basis == AreaBasis::Published ? tr("published") : tr("derived")) : QStringLiteral("\u2013");
+    };
+    m_moved->setText(was(quantityText(cost.movedBits(1), "bit"), quantityText(original.movedBits(1), "bit")));
+    m_macs->setText(was(quantityText(cost.macs(), ""), quantityText(original.macs(), "")));
+    m_area->setText(area(cost.area(), cost.basis()));
+    const LayerCost &whole = m_cost->total, &wholeOriginal = m_originalCost->total;
+    m_wholeMoved->setText(was(quantityText(whole.movedBits(1) + cost.movedBits(1) - planned.movedBits(1), "bit"), quantityText(wholeOriginal.movedBits(1), "bit")));
+    m_wholeMacs->setText(was(quantityText(whole.macs() + cost.macs() - planned.macs(), ""), quantityText(wholeOriginal.macs(), "")));
+    std::optional<double> wholeArea = whole.area();
+    if (wholeArea && cost.area())
+        *wholeArea += (*cost.area() - planned.area().value_or(0)) * original.reference / wholeOriginal.reference;
+    m_wholeArea->setText(area(wholeArea, whole.basis()));
 }
 
 void InspectorPanel::showWhole(int rank, const LayerFootprint &cost, double left)

@@ -3,6 +3,8 @@
 
 #include <QWidget>
 
+#include <memory>
+
 #include "widgets/session/recipe_edit.h"
 
 class QCheckBox;
@@ -16,8 +18,10 @@ namespace lqer {
 class FormatEditor;
 class RankControl;
 class Session;
+struct HardwareCost;
 struct LayerFootprint;
 struct LayerRow;
+struct LayerTable;
 
 // One layer's choices and what they cost: predicted at every mouse move from stored singular values, measured a moment later.
 class InspectorPanel final : public QWidget {
@@ -25,10 +29,12 @@ class InspectorPanel final : public QWidget {
 
 public:
     explicit InspectorPanel(Session &session, QWidget *parent = nullptr);
+    ~InspectorPanel() override;
 
 private:
     void refresh();
     void showNumbers(int rank);
+    void showCost(int rank, const LayerFootprint &cost);
     void showRealised();
     // With the current layer, if there is one, at another rank: what it would cost and what would be left of its error.
     void showWhole(int rank, const LayerFootprint &cost, double left);
@@ -36,6 +42,8 @@ private:
     void apply(const LayerSettings &settings, const QString &what);
 
     Session &m_session;
+    std::shared_ptr<const LayerTable> m_costed;  // the table that the costs are of
+    std::unique_ptr<const HardwareCost> m_cost, m_originalCost;
     QScrollArea *m_scroll;
     QWidget *m_form;
     QLabel *m_name;
@@ -56,6 +64,12 @@ private:
     QLabel *m_wholeError;
     QLabel *m_wholeBits;
     QLabel *m_wholeBytes;
+    QLabel *m_moved;
+    QLabel *m_macs;
+    QLabel *m_area;
+    QLabel *m_wholeMoved;
+    QLabel *m_wholeMacs;
+    QLabel *m_wholeArea;
 };
 
 }  // namespace lqer

@@ -45,6 +45,9 @@ constexpr Entry entries[] = {
     {Term::ChannelMagnitude, "Channel magnitude", "How large each input channel is on the calibration text."},
     {Term::Outlier, "Outlier channel", "A channel more than six times as large as the median one. Few of them often carry most of the output error."},
     {Term::Stale, "Stale", "The recipe was edited after this was measured. Evaluate again to bring it up to date."},
+    {Term::MovedBits, "Bits moved", "What one token's way through the layer takes from memory when a single sequence is decoded: weight, A and B, input and result. Values without a format count 16 bits."},
+    {Term::MultiplyAccumulates, "Multiply-accumulates", "Products of two numbers that are added up, for one token: x W, x A and (x A) B; in the whole model also the two products of attention."},
+    {Term::RelativeArea, "Relative area", "Silicon for engines of the same throughput, FP16 = 1. Published: LQER's figures (ICML 2024) for FP16 and for FP16 x 4-bit fixed point. Derived: from its MXINT W4A8 layer, for other fixed-point formats. A dash where nothing is published."},
     {Term::BlockSize, "Block size", "How many neighbouring weights share one scale. Smaller blocks cost more bits and lose less."},
 };
 

@@ -10,6 +10,7 @@ enum class Term {
     Rank, Format, Scaling, ScalingIdentity, ScalingMeanAbs, ScalingDiagonal, ScalingExact, BitsPerWeight, WeightError, OutputErrorPlain,
     OutputErrorCorrected, ErrorShare, Spectrum, NoiseEdge, CapturedEnergy, FactorFormat, ActivationFormat, Perplexity, StandardError,
     KlDivergence, TopOneAgreement, Calibration, Decomposition, Recipe, Role, Block, Footprint, ChannelMagnitude, Outlier, Stale, BlockSize, TaskAccuracy,
+    MovedBits, MultiplyAccumulates, RelativeArea,
 };
 
 // One or two sentences, plain words first.

@@ -40,6 +40,7 @@ QString shortCountText(double count)
 
 QString bytesText(double bytes) { return shown(std::isfinite(bytes), formatBytes(bytes)); }
 QString durationText(double seconds) { return shown(std::isfinite(seconds) && seconds >= 0, formatSeconds(seconds)); }
+QString quantityText(double value, const char *unit) { return shown(std::isfinite(value), formatQuantity(value, unit)); }
 QString bitsNumber(double bitsPerWeight) { return shown(std::isfinite(bitsPerWeight), formatBits(bitsPerWeight)); }
 QString bitsText(double bitsPerWeight) { return shown(std::isfinite(bitsPerWeight), formatBits(bitsPerWeight) + " bits"); }
 

@@ -16,6 +16,7 @@ QString durationText(double seconds);                // "45 s", "3 min 20 s", "2
 QString bitsNumber(double bitsPerWeight);            // "4.25"
 QString bitsText(double bitsPerWeight);              // "4.25 bits"
 QString perplexityText(double perplexity, double standardError = 0);  // "5.671 ± 0.031"
+QString quantityText(double value, const char *unit);  // "12.9 Mbit"
 QString shapeText(qint64 rows, qint64 columns);      // "4096 × 11008"
 
 // Text from a file made safe for a label: control characters and bidirectional marks escaped, at most 200 bytes.
