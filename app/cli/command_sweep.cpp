@@ -200,7 +200,7 @@ int sweep(Session &session, const SweepCommand &command)
 
     Console &console = session.console();
     console.print(fmt::format("{}: {} combinations of {}\n", escaped(command.model), points.size(), escaped(plan.base.name)));
-    SweepOptions options{.folder = folder, .jobs = command.jobs, .afterPoint = {}};
+    const SweepOptions options{.folder = folder, .jobs = command.jobs};
     const SweepResult result = runSweep(session.engine(), *model, *project, plan, points, windowsOf(command.calibration), windowsOf(command.evaluation),
                                         tasksOf(session, *model, *project, plan, command.dataFolder), options, session.context());
     writeSweepResults(result, folder);

@@ -15,6 +15,7 @@
 #include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/engine/estimates.h"
+#include "core/eval/report_fields.h"
 #include "core/io/atomic_file.h"
 #include "core/io/atomic_folder.h"
 
@@ -126,8 +127,10 @@ private:
             if (reader["id"].string() != task.id)
                 reader["id"].fail("is another point's");
             auto report = std::make_shared<EvaluationReport>(EvaluationReport::fromJson(reader["report"].value(), task.path));
+            if (!reader["tasks"].value().isObject())
+                reader["tasks"].fail("is no table");
             for (const auto &[name, value] : reader["tasks"].value().asObject())
-                task.tasks.emplace_back(name, value.isNumber() ? value.asNumber() : 0);
+                task.tasks.emplace_back(name, readNumber(reader["tasks"], name));
             task.report = std::move(report);
             task.reused = true;
         } catch (const Error &error) {
@@ -202,7 +205,6 @@ private:
         m_context.beginStage("evaluating", open.size());
         const TaskContext silent = m_context.silent();
         std::atomic<std::size_t> next = 0;
-        std::size_t done = 0;
         std::exception_ptr failure;
         std::stop_source failed;  // of another point: no further ones are begun
         const auto work = [&] {
@@ -213,10 +215,7 @@ private:
                 try {
                     measureOne(*open[i], jobs, silent);
                     const std::lock_guard lock(m_mutex);
-                    ++done;
                     m_context.advance();
-                    if (m_options.afterPoint)
-                        m_options.afterPoint(done, open.size());
                 } catch (...) {
                     const std::lock_guard lock(m_mutex);
                     if (!failure)

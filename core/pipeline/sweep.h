@@ -21,7 +21,6 @@ using SweepTasks = std::function<std::vector<std::pair<std::string, double>>(con
 struct SweepOptions {
     std::string folder;    // keeps points/, one file for each that is done
     std::size_t jobs = 0;  // points evaluated at once; 0: as many as threads and memory allow. Changes no number
-    std::function<void(std::size_t done, std::size_t all)> afterPoint;  // called one at a time, from whatever thread
 };
 
 // One line of the table.

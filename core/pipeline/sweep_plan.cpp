@@ -111,13 +111,13 @@ void changeRecipe(Json &recipe, const std::string &field, const std::string &par
         if (found && !(field == "rank" && *found == Json(0)))
             change(settings);
     };
-    if (Json *rules = member(recipe, "rules"))
+    if (Json *rules = member(recipe, "rules"); rules && rules->isArray())
         for (Json &rule : rules->asArray())
             changeIfStated(rule);
-    if (Json *layers = member(recipe, "layers"))
+    if (Json *layers = member(recipe, "layers"); layers && layers->isObject())
         for (auto &[name, layer] : layers->asObject())
             changeIfStated(layer);
-    if (!member(recipe, "defaults"))
+    if (const Json *defaults = member(recipe, "defaults"); !defaults || !defaults->isObject())
         recipe.set("defaults", Json::object());
     Json &defaults = *member(recipe, "defaults");
     if (!stated || findConfigValue(defaults, field))
@@ -127,6 +127,8 @@ void changeRecipe(Json &recipe, const std::string &field, const std::string &par
 void change(Json &config, const std::string &key, const Json &value, const FindRecipe &findRecipe)
 {
     if (key == "recipe") {
+        if (!value.isString() && !value.isObject())
+            throw Error(ErrorCode::Argument, "a recipe is a name or a table");
         config.set("recipe", value.isString() ? findRecipe(value.asString()).toJson() : value);
         return;
     }
@@ -143,10 +145,13 @@ SweepData dataOf(const Json &config)
 {
     constexpr std::int64_t most = 1LL << 40;
     SweepData data;
-    for (const char *part : {"calibration", "evaluation"})
+    for (const char *part : {"calibration", "evaluation"}) {
+        if (!config.find(part)->isObject())
+            throw Error(ErrorCode::Argument, fmt::format("'{}' is no table", part));
         for (const auto &[key, value] : config.find(part)->asObject())
             if (std::ranges::find(dataKeys, fmt::format("{}.{}", part, key)) == dataKeys.end())
                 failKey(fmt::format("{}.{}", part, key), {});
+    }
     const JsonReader calibration(*config.find("calibration"), "sweep", "calibration"), evaluation(*config.find("evaluation"), "sweep", "evaluation");
     const auto count = [&](const JsonReader &json, const char *key, std::int64_t least, std::optional<std::int64_t> &field) {
         if (json.has(key))
@@ -194,6 +199,8 @@ SweepChoice choiceFromJson(const std::string &key, const JsonReader &json)
     for (const auto &[member, value] : json.value().asObject())
         if (member != "label" && member != "set")
             json[member].fail("unknown key; a choice has label and set");
+    if (!json["set"].value().isObject())
+        json["set"].fail("is no table");
     for (const auto &[name, value] : json["set"].value().asObject())
         choice.changes.emplace_back(name, value);
     return choice;
@@ -247,6 +254,8 @@ Json SweepPlan::toJson() const
 SweepPlan sweepPlanFromJson(const Json &value, const std::string &file, const FindRecipe &findRecipe)
 {
     const JsonReader json(value, file);
+    if (!value.isObject())
+        json.fail("is no table");
     const std::vector<std::string> known{"version", "name", "base", "calibration", "evaluation", "over", "sensible_ranks", "tasks", "task_limit", "few_shot"};
     for (const auto &[key, member] : value.asObject())
         if (std::ranges::find(known, key) == known.end()) {

@@ -66,7 +66,7 @@ SweepResult wholeSweep(const std::string &checkpoint, const std::string &folder,
     const TokenWindows calibration = sampleCalibration(), evaluation = sampleEvaluation();
     const SweepPlan plan = samplePlan();
     const SweepResult result = runSweep(engine, *model, *project, plan, sweepPoints(plan, model->transformer().linearSites(), find), windowsOf(calibration),
-                                        windowsOf(evaluation), {}, {.folder = folder, .jobs = jobs, .afterPoint = {}}, context);
+                                        windowsOf(evaluation), {}, {.folder = folder, .jobs = jobs}, context);
     writeSweepResults(result, folder);
     return result;
 }

@@ -193,6 +193,13 @@ private slots:
         QTest::newRow("unknown format") << R"({"version":1,"base":"l2qer-w4a8","over":{"weight":["mxitn4"]}})" << "did you mean mxint";
         QTest::newRow("unknown parameter") << R"({"version":1,"base":"l2qer-w4a8","over":{"weight.widht":[4]}})" << "no parameter 'widht'";
         QTest::newRow("unknown preset") << R"({"version":1,"base":"l2qer-w4a9","over":{"rank":[4]}})" << "did you mean";
+        QTest::newRow("no table") << "[1]" << "is no table";
+        QTest::newRow("no table to set") << R"({"version":1,"base":"l2qer-w4a8","over":{"m":[{"label":"x","set":4}]}})" << "over.m[0].set";
+        QTest::newRow("label is no text") << R"({"version":1,"base":"l2qer-w4a8","over":{"m":[{"label":4,"set":{}}]}})" << "over.m[0].label";
+        QTest::newRow("recipe is a number") << R"({"version":1,"base":"l2qer-w4a8","over":{"recipe":[4]}})" << "a name or a table";
+        QTest::newRow("rules are a number") << R"({"version":1,"base":"l2qer-w4a8","over":{"recipe:rules":[4],"rank":[4]}})" << "rules";
+        QTest::newRow("defaults are a number") << R"({"version":1,"base":"l2qer-w4a8","over":{"recipe:defaults":[4]}})" << "defaults";
+        QTest::newRow("data is a number") << R"({"version":1,"base":"l2qer-w4a8","over":{"calibration:windows:x":[4]}})" << "windows";
         QTest::newRow("no list") << R"({"version":1,"base":"l2qer-w4a8","over":{"rank":4}})" << "over.rank";
         QTest::newRow("empty list") << R"({"version":1,"base":"l2qer-w4a8","over":{"rank":[]}})" << "nothing to vary";
         QTest::newRow("twice the same") << R"({"version":1,"base":"l2qer-w4a8","over":{"rank":[4,4]}})" << "twice";
