@@ -37,6 +37,15 @@ CheckpointIdentity identify(const std::string &projectFolder, const LoadedModel 
     return {folder.string(), folder.lexically_relative(project).string(), model.summary().fingerprint, model.summary().architecture};
 }
 
+std::shared_ptr<const LoadedModel> openModel(const std::string &folder, std::optional<std::string_view> like, const TaskContext &context)
+{
+    context.beginStage("opening the checkpoint", 1);
+    auto model = std::make_shared<const LoadedModel>(folder, like);
+    context.checkStop();
+    context.advance();
+    return model;
+}
+
 }  // namespace
 
 std::string_view toString(Stage stage)
@@ -185,11 +194,7 @@ TaskContext Engine::context(Progress *progress, std::stop_token stop) const
 
 std::shared_ptr<const LoadedModel> Engine::load(const std::string &folder, const TaskContext &context) const
 {
-    context.beginStage("opening the checkpoint", 1);
-    auto model = std::make_shared<const LoadedModel>(folder);
-    context.checkStop();
-    context.advance();
-    return model;
+    return openModel(folder, {}, context);
 }
 
 std::shared_ptr<const LoadedModel> Engine::withBase(const LoadedModel &model, const std::string &path, const TaskContext &context) const
@@ -249,7 +254,7 @@ std::shared_ptr<const LoadedModel> Engine::loadFor(const Project &project, const
     if (!fs::exists(folder, error))
         throw Error(ErrorCode::NotFound, project.folder(), "",
                     fmt::format("its checkpoint ({}) is not found at {}: say where it is now", identity.architecture, identity.folder));
-    auto model = load(folder, context);
+    auto model = openModel(folder, identity.fingerprint, context);
     if (model->summary().fingerprint != identity.fingerprint)
         throw Error(ErrorCode::Conflict, folder, "",
                     fmt::format("this checkpoint has changed since the project {} was made (fingerprint {}, expected {}): make a new "
@@ -260,8 +265,12 @@ std::shared_ptr<const LoadedModel> Engine::loadFor(const Project &project, const
 
 void Engine::relocate(Project &project, const LoadedModel &model) const
 {
-    requireSameCheckpoint(project, model);
-    project.setCheckpoint(identify(project.folder(), model));
+    const std::string stored = project.checkpoint().fingerprint;
+    if (model.checkpoint().fingerprint(stored) != stored)
+        requireSameCheckpoint(project, model);
+    CheckpointIdentity identity = identify(project.folder(), model);
+    identity.fingerprint = stored;  // in its form: part of the keys of all that the project holds
+    project.setCheckpoint(identity);
     project.save();
 }
 

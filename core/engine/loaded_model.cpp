@@ -6,7 +6,7 @@
 
 namespace lqer {
 
-LoadedModel::LoadedModel(const std::string &folder)
+LoadedModel::LoadedModel(const std::string &folder, std::optional<std::string_view> like)
     : m_checkpoint(std::make_shared<Checkpoint>(folder)), m_transformer(std::make_shared<Transformer>(m_checkpoint))
 {
     try {
@@ -17,7 +17,7 @@ LoadedModel::LoadedModel(const std::string &folder)
 
     const ModelConfig &config = m_transformer->config();
     m_summary.folder = folder;
-    m_summary.fingerprint = m_checkpoint->fingerprint();
+    m_summary.fingerprint = like ? m_checkpoint->fingerprint(*like) : m_checkpoint->fingerprint();
     m_summary.family = config.family;
     m_summary.architecture = config.architecture;
     m_summary.parameters = m_transformer->parameters();

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/model/quantized_base.h"
@@ -40,8 +42,9 @@ struct ModelSummary {
 // An opened checkpoint. Immutable, thread-safe; holds file descriptors, no weights.
 class LoadedModel {
 public:
-    // Throws what Checkpoint and Transformer throw; a tokenizer that cannot be used becomes tokenizerProblem().
-    explicit LoadedModel(const std::string &folder);
+    // Throws what Checkpoint and Transformer throw; a tokenizer that cannot be used becomes tokenizerProblem(). The fingerprint is
+    // made in the form of `like`, a project's, if there is one (Checkpoint::fingerprint).
+    explicit LoadedModel(const std::string &folder, std::optional<std::string_view> like = {});
     // The same checkpoint with W_q from an existing quantization of it.
     LoadedModel(const LoadedModel &model, std::shared_ptr<const QuantizedBase> base);
 

@@ -29,7 +29,7 @@ std::string withoutWeight(const std::string &tensor)
 }  // namespace
 
 PackedCheckpoint::PackedCheckpoint(const std::string &folder, std::string description)
-    : m_checkpoint(std::make_shared<Checkpoint>(folder)), m_description(std::move(description)), m_fingerprint(m_checkpoint->fingerprint())
+    : m_checkpoint(std::make_shared<Checkpoint>(folder)), m_description(std::move(description)), m_fingerprint(m_checkpoint->fingerprint(""))  // of samples of whole files, as of GGUF files
 {
 }
 

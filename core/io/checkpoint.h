@@ -13,12 +13,6 @@
 
 namespace lqer {
 
-struct ShardInfo {
-    std::string name;   // plain file name inside the checkpoint's folder
-    std::uint64_t size = 0;
-    std::string hash;   // fingerprint, see Checkpoint::shards()
-};
-
 // Where weights come from, tensor by tensor. Implemented by Checkpoint and by in-memory doubles in tests. Thread-safe.
 class TensorSource {
 public:
@@ -54,11 +48,12 @@ public:
     std::uint64_t totalBytes() const;
     // Throws Error(Conflict) if a shard's size or modification time is another than when it was opened.
     void checkUnchanged() const;
-    // Name, size and fingerprint of each shard: XXH3-128 of its size, header and, above 64 MiB, of 64 evenly spread blocks
-    // of 1 MiB instead of all bytes. Computed on first use.
-    const std::vector<ShardInfo> &shards() const;
-    // One fingerprint of all shards and config.json.
+    // Identifies the contents: config.json, every shard's name, size and header and four pieces of 4 KiB of every tensor, spread
+    // evenly from its first byte to its last (all of it if it has no more). Whatever changes a tensor as a whole, or its beginning
+    // or end, changes it; a copy elsewhere does not. XXH3-128; computed on first use, from some thousand small reads.
     std::string fingerprint() const;
+    // In the form of `like`, so that what earlier versions stored is still recognised: theirs held samples of whole files.
+    std::string fingerprint(std::string_view like) const;
 
 private:
     const TensorInfo &require(std::string_view name) const;

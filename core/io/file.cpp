@@ -150,6 +150,11 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const
     }
 }
 
+void InputFile::prefetch(std::uint64_t offset, std::uint64_t bytes) const
+{
+    static_cast<void>(::posix_fadvise(m_state->descriptor, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED));
+}
+
 void InputFile::checkUnchanged() const
 {
     const struct stat now = m_state->status();

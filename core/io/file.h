@@ -26,6 +26,8 @@ public:
     std::int64_t modifiedNs() const;
     // Exactly out.size() bytes from `offset`. Throws Error(Io) if the file became shorter.
     void read(std::uint64_t offset, std::span<std::byte> out) const;
+    // Has the disk begin to read it, for a read() soon; a wish.
+    void prefetch(std::uint64_t offset, std::uint64_t bytes) const;
     // Throws Error(Conflict) if size or modification time changed since it was opened.
     void checkUnchanged() const;
 

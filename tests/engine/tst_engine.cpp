@@ -253,6 +253,33 @@ private slots:
         QVERIFY(engine.loadFor(*project, engine.context()) != nullptr);
     }
 
+    // Their fingerprint is in another form, and part of the keys of all that they hold.
+    void resultsOfEarlierVersionsAreStillFound()
+    {
+        const auto makeOlder = [](Project &project, const LoadedModel &model) {
+            CheckpointIdentity identity = project.checkpoint();
+            identity.fingerprint = model.checkpoint().fingerprint("");
+            project.setCheckpoint(identity);
+            project.save();
+        };
+        {
+            const Open all = open("p.lqer");
+            makeOlder(*all.project, *all.model);
+        }
+        const Engine engine;
+        const auto project = engine.openProject(at("p.lqer"));
+        const auto decompose = [&] {
+            const auto model = engine.loadFor(*project, engine.context());
+            return engine.decompose(*model, *project, sampleRecipe(ScalingKind::Identity), {}, engine.context())->reused;
+        };
+        QCOMPARE(decompose(), std::size_t{0});
+        const std::size_t all = project->decompositions().size();
+        QVERIFY(all > 0);
+        fs::rename(m_checkpoint, at("elsewhere"));
+        engine.relocate(*project, *engine.load(at("elsewhere"), engine.context()));
+        QCOMPARE(decompose(), all);
+    }
+
     void projectAndCheckpointMayMoveTogether()
     {
         fs::create_directories(at("a"));
