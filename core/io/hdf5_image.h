@@ -31,8 +31,8 @@ std::vector<std::byte> buildHdf5Image(const Hdf5Group &root);
 // The tree of an image. Everything in it is untrusted: no plug-ins, external files, soft or external links, virtual data sets,
 // attributes are not looked at; filters other than deflate, shuffle and fletcher32, types other than integers, floats and
 // fixed-length strings, more than one dimension, groups reached twice or more than 16 deep, and contents larger than 512 MiB or than a
-// thousand times the image are refused. A child process reads the image first, so that a fault of the library cannot take this
-// program down. Throws Error(Format) with `file` and the path inside.
+// thousand times the image are refused. A child process reads the image and hands over the tree, so that a fault of the library
+// cannot take this program down. Throws Error(Format) with `file` and the path inside.
 Hdf5Group readHdf5Image(std::span<const std::byte> image, const std::string &file);
 
 // A group with the place kept for messages. Every access throws Error(Format) with file and path, what was expected and found.
