@@ -21,6 +21,7 @@ struct CalibrateOptions {
     std::string dataFolder;
     TextOptions text{"calibration"};
     CalibrationOptions calibration;
+    std::string precision = "f32";
     bool diagonalOnly = false;
     std::string imatrix;
 };
@@ -36,6 +37,7 @@ int calibrateModel(Session &session, const CalibrateOptions &options)
     Opened opened = options.model.open(session);
     CalibrationOptions calibration = options.calibration;
     calibration.autocorrelation = !options.diagonalOnly;
+    calibration.precision = precisionFromString(options.precision);
     std::shared_ptr<const CalibrationResult> result;
     if (!options.imatrix.empty()) {
         options.model.openProject(session, opened);
@@ -95,6 +97,10 @@ void addCalibrateCommand(CLI::App &app, Invocation &invocation)
         ->check(CLI::Range(1, 1 << 20))
         ->group("Calibration data");
     command->add_flag("--no-autocorrelation", options->diagonalOnly, "Save the memory and time for it; scaling exact is not possible then")
+        ->group("Calibration data");
+    command->add_option("--precision", options->precision, "Of the products: f32, or bf16, twice as fast where the processor has it")
+        ->capture_default_str()
+        ->type_name("NAME")
         ->group("Calibration data");
     command->add_option("--imatrix", options->imatrix, "Take the inputs' mean squares from this file of llama.cpp in place of a forward pass (scaling diag only)")
         ->type_name("FILE")

@@ -139,10 +139,12 @@ void calibrate(const Transformer &model, const TokenWindows &windows, const Cali
         throw Error(ErrorCode::Argument, "calibration needs at least one window of text");
     if (options.batch < 1)
         throw Error(ErrorCode::Argument, fmt::format("a calibration batch holds at least one window, not {}", options.batch));
-    const std::vector<CalibrationPass> passes = planPasses(model, windows, options, context);
+    std::vector<CalibrationPass> passes = planPasses(model, windows, options, context);
     std::uint64_t steps = 0;
     for (const CalibrationPass &pass : passes)
         steps += model.forwardSteps(windows.windows.size(), pass.forward, false);
+    for (CalibrationPass &pass : passes)
+        pass.forward.precision = options.precision;
     context.beginStage("calibrating", steps);
     for (std::size_t i = 0; i < passes.size(); ++i) {
         if (passes.size() > 1)

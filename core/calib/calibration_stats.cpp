@@ -57,8 +57,10 @@ MatrixF64 SiteStats::meanAutocorrelation() const
 
 std::string CalibrationStats::key() const
 {
-    const std::string text = fmt::format("windows {}, length {}, batch {}, autocorrelation {}", windows, windowLength,
-                                         options.batch, options.autocorrelation);
+    std::string text = fmt::format("windows {}, length {}, batch {}, autocorrelation {}", windows, windowLength,
+                                   options.batch, options.autocorrelation);
+    if (options.precision != Precision::Float32)  // keys from before there was a choice stay as they are
+        text += fmt::format(", precision {}", toString(options.precision));
     return Hasher().add(statisticsVersion).add(model).add(data).add(dataHash).add(text).hex();
 }
 
@@ -89,7 +91,12 @@ void SiteAccumulator::feed(const ConstMatrixRef &x, const TaskContext &context)
         }
     });
     if (m_options.autocorrelation) {
-        addGramLower(x, m_stats.autocorrelation, context.silent());
+        if (m_options.precision == Precision::BFloat16) {
+            MatrixPool pool;
+            addGramLower(Bf16Rows(x, pool, context.silent()), m_stats.autocorrelation, context.silent());
+        } else {
+            addGramLower(x, m_stats.autocorrelation, context.silent());
+        }
         // A product of two channels is at most the mean of their squares, so the diagonal overflows first.
         for (Index channel = 0; channel < x.cols(); ++channel)
             if (!std::isfinite(m_stats.autocorrelation(channel, channel)))

@@ -33,6 +33,9 @@ struct SiteStats {
 struct CalibrationOptions {
     std::int64_t batch = 2;       // windows per batch: LQER's statistic is a maximum over batches
     bool autocorrelation = true;  // collect R (needed by `exact` and by every output error)
+    // Of the forward pass's products and of x^T x: bfloat16 is twice as fast where the processor has it, and R then is what inputs
+    // rounded to 8 significant bits give (a part in a few thousand of its norm).
+    Precision precision = Precision::Float32;
     // Bytes for autocorrelation matrices and hidden states; 0: no limit. Where all windows do not fit, they go through in small
     // groups, and the pass is repeated for as many blocks at a time as fit. Changes no number.
     std::uint64_t memoryLimit = 0;
@@ -52,8 +55,8 @@ struct CalibrationStats {
     std::string key() const;
 };
 
-// Accumulates one site, window after window; feed() in window order. Sums in double; X^T X of each window in float, added in
-// double (the official code: X^T X of each batch in float, added in double).
+// Accumulates one site, window after window; feed() in window order. Sums in double; X^T X of each window in float (or of bfloat16
+// values with sums in float, as the options say), added in double (the official code: X^T X of each batch in float, added in double).
 class SiteAccumulator {
 public:
     SiteAccumulator(Index features, const CalibrationOptions &options);

@@ -2,7 +2,9 @@
 #include "core/linalg/gemm.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "core/base/processor.h"
 #include "core/linalg/blas.h"
 #include "core/linalg/onednn.h"
 
@@ -82,24 +84,64 @@ void callSyrk(Index n, Index k, const double *x, Index ldx, double *g, Index ldg
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, blasInt(n), blasInt(k), 1.0, x, blasInt(ldx), 0.0, g, blasInt(ldg));
 }
 
-// Rows [begin, end) of the lower triangle of X^T X, up to the diagonal, into `rows` of row stride ld.
-template <typename ConstView, typename Scalar>
-void gramRows(const ConstView &x, Index begin, Index end, Scalar *rows, Index ld)
+// A part of a lower triangle: below the diagonal, or a square on it.
+struct TrianglePart {
+    Index row, rows, column, columns;
+    bool onDiagonal() const { return row == column; }
+};
+
+// The parts of a lower triangle of order n, the largest first: halves below the diagonal, split into tiles, and small squares on it,
+// of which only the half counts.
+std::vector<TrianglePart> trianglePartsOf(Index n)
 {
-    if (begin > 0)
-        callGemm(CblasTrans, CblasNoTrans, end - begin, begin, x.rows(), x.data() + begin, rowStride(x), x.data(), rowStride(x),
-                 rows, ld);
-    callSyrk(end - begin, x.rows(), x.data() + begin, rowStride(x), rows + begin, ld);
+    constexpr Index square = 256, most = 1024;
+    std::vector<TrianglePart> parts;
+    const auto divide = [&](const auto &self, Index begin, Index end) -> void {
+        if (end - begin <= square) {
+            parts.push_back({begin, end - begin, begin, end - begin});
+            return;
+        }
+        const Index middle = begin + ((end - begin) / 2 + square - 1) / square * square;
+        self(self, begin, middle);
+        self(self, middle, end);
+        for (Index row = middle; row < end; row += most)
+            for (Index column = begin; column < middle; column += most)
+                parts.push_back({row, std::min(most, end - row), column, std::min(most, middle - column)});
+    };
+    if (n > 0)
+        divide(divide, 0, n);
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const TrianglePart &a, const TrianglePart &b) { return a.rows * a.columns > b.rows * b.columns; });
+    return parts;
 }
 
-// Calls body(begin, end) for the row blocks of a lower triangle of order n, the longest first.
-template <typename Body>
-void forTriangle(Index n, const TaskContext &context, Body &&body)
+// A part of X^T X, into `g` of row stride ld; of a square on the diagonal at least the lower half.
+template <typename ConstView, typename Scalar>
+void gramPart(const ConstView &x, const TrianglePart &part, Scalar *g, Index ld)
 {
-    const Index blocks = (n + tileRows - 1) / tileRows;
-    parallelFor(context, blocks, 1, [&](Index index, Index) {
-        const Index begin = (blocks - 1 - index) * tileRows;
-        body(begin, std::min(n, begin + tileRows));
+    if (part.onDiagonal())
+        callSyrk(part.rows, x.rows(), x.data() + part.row, rowStride(x), g, ld);
+    else
+        callGemm(CblasTrans, CblasNoTrans, part.rows, part.columns, x.rows(), x.data() + part.row, rowStride(x),
+                 x.data() + part.column, rowStride(x), g, ld);
+}
+
+// sum += product(part), added in double, for every part of the lower triangle. product(part, g, ld) as gramPart().
+template <typename Product>
+void addToTriangle(MatrixF64Ref sum, const TaskContext &context, const Product &product)
+{
+    const std::vector<TrianglePart> parts = trianglePartsOf(sum.rows());
+    MatrixPool pool;
+    parallelFor(context, static_cast<Index>(parts.size()), 1, [&](Index index, Index) {
+        const TrianglePart &part = parts[static_cast<std::size_t>(index)];
+        PooledMatrix g = pool.take(part.rows, part.columns);
+        product(part, g->data(), part.columns);
+        for (Index row = 0; row < part.rows; ++row)
+            forProcessor([to = &sum(part.row + row, part.column), from = g->data() + row * part.columns,
+                          count = part.onDiagonal() ? row + 1 : part.columns] {
+                for (Index i = 0; i < count; ++i)
+                    to[i] += static_cast<double>(from[i]);
+            });
     });
 }
 
@@ -123,8 +165,11 @@ void gramProduct(const ConstView &x, View &g, const TaskContext &context)
         return;
     }
     useSingleThreadedBlas();
-    forTriangle(x.cols(), context,
-                [&](Index begin, Index end) { gramRows(x, begin, end, g.data() + begin * rowStride(g), rowStride(g)); });
+    const std::vector<TrianglePart> parts = trianglePartsOf(x.cols());
+    parallelFor(context, static_cast<Index>(parts.size()), 1, [&](Index index, Index) {
+        const TrianglePart &part = parts[static_cast<std::size_t>(index)];
+        gramPart(x, part, g.data() + part.row * rowStride(g) + part.column, rowStride(g));
+    });
     mirrorLower(g, context);
 }
 
@@ -181,11 +226,16 @@ void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &
     if (x.rows() == 0)
         return;
     useSingleThreadedBlas();
-    forTriangle(x.cols(), context, [&](Index begin, Index end) {
-        Matrix rows(end - begin, end);
-        gramRows(x, begin, end, rows.data(), end);
-        for (Index row = begin; row < end; ++row)
-            sum.row(row).head(row + 1) += rows.row(row - begin).head(row + 1).cast<double>();
+    addToTriangle(sum, context, [&](const TrianglePart &part, float *g, Index ld) { gramPart(x, part, g, ld); });
+}
+
+void addGramLower(const Bf16Rows &x, MatrixF64Ref sum, const TaskContext &context)
+{
+    LQER_ASSERT(sum.rows() == x.cols() && sum.cols() == x.cols());
+    if (x.rows() == 0)
+        return;
+    addToTriangle(sum, context, [&](const TrianglePart &part, float *g, Index ld) {
+        oneDnnBf16Gram(part.rows, part.columns, x.rows(), x.row(0) + part.row, x.row(0) + part.column, x.cols(), g, ld);
     });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "core/linalg/bf16_weight.h"
 #include "core/task/task_context.h"
 #include "core/tensor/matrix.h"
 
@@ -28,6 +29,8 @@ void gram(const ConstMatrixRef &x, MatrixRef g, const TaskContext &context = {})
 void gram(const ConstMatrixF64Ref &x, MatrixF64Ref g, const TaskContext &context = {});
 // Lower triangle of sum += X^T X, the product in float and the sum in double, without a second (n, n) matrix.
 void addGramLower(const ConstMatrixRef &x, MatrixF64Ref sum, const TaskContext &context = {});
+// The same in bfloat16, whose products are exact in float, at twice the speed. Only where Bf16Weight::isSupported().
+void addGramLower(const Bf16Rows &x, MatrixF64Ref sum, const TaskContext &context = {});
 // Copies the lower triangle above the diagonal.
 void fillUpper(MatrixF64Ref symmetric, const TaskContext &context = {});
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+
 #include "core/tensor/matrix.h"
 
 namespace lqer {
@@ -14,5 +16,8 @@ bool oneDnnMultipliesFloat();
 // C = alpha op(A) op(B) + beta C, C (m, n), inner extent k, on the calling thread. Row-major with row strides; op transposes where asked.
 void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, float alpha, const float *a, Index lda, const float *b, Index ldb,
                 float beta, float *c, Index ldc);
+
+// G = A^T B in float, A (k, m) and B (k, n) of bfloat16 with the same row stride, on the calling thread.
+void oneDnnBf16Gram(Index m, Index n, Index k, const std::uint16_t *a, const std::uint16_t *b, Index stride, float *g, Index ldg);
 
 }  // namespace lqer

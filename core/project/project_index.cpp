@@ -158,6 +158,8 @@ Hdf5Group provenanceToHdf5(const CalibrationStats &stats)
     values["window_length"] = stats.windowLength;
     values["batch"] = stats.options.batch;
     values["autocorrelation"] = std::int64_t{stats.options.autocorrelation};
+    if (stats.options.precision != Precision::Float32)
+        values["precision"] = std::string(toString(stats.options.precision));
     return group;
 }
 
@@ -171,6 +173,13 @@ CalibrationStats provenanceFromHdf5(const Hdf5Reader &reader)
     stats.windowLength = reader.integer("window_length", 0, largest);
     stats.options.batch = reader.integer("batch", 1, largest);
     stats.options.autocorrelation = flag(reader, "autocorrelation");
+    if (reader.has("precision")) {
+        try {
+            stats.options.precision = precisionFromString(reader.text("precision"));
+        } catch (const Error &error) {
+            reader.fail("precision", error.what());
+        }
+    }
     return stats;
 }
 

@@ -5,7 +5,10 @@
 
 #include <map>
 
+#include <Eigen/Eigenvalues>
+
 #include "core/io/checkpoint.h"
+#include "core/linalg/bf16_weight.h"
 #include "tests/support/shared_data.h"
 
 using namespace lqer;
@@ -204,6 +207,49 @@ private slots:
         options.batch = 0;
         QVERIFY(!errorOf([&] { statisticsOf(model, windowsFor(model, 1, 4), options, {}); }, &code).empty());
         QVERIFY(code == ErrorCode::Argument);
+    }
+
+    // R of bfloat16 products is R but for roundings that average out, and so are the directions that a correction takes from it.
+    void bfloat16ProductsKeepTheStatistics()
+    {
+        LQER_NEED_SHARED();
+        if (!Bf16Weight::isSupported())
+            QSKIP("this processor does not multiply bfloat16");
+        const Transformer model = modelOf("stories260k");
+        const TokenWindows windows = windowsFor(model, 6, 128);
+        CalibrationOptions wide, narrow;
+        narrow.precision = Precision::BFloat16;
+        CalibrationStats a, b;
+        a.options = wide;
+        b.options = narrow;
+        QVERIFY(a.key() != b.key());
+        const auto exact = statisticsOf(model, windows, wide, {}), rounded = statisticsOf(model, windows, narrow, {});
+        QCOMPARE(exact.size(), rounded.size());
+        double worstR = 0, worstScale = 0, worstEnergy = 0;
+        for (const LinearSite &site : model.linearSites()) {
+            const SiteStats &one = exact.at(site.activationSite), &other = rounded.at(site.activationSite);
+            QVERIFY(other.autocorrelation != one.autocorrelation);
+            worstR = std::max(worstR, (other.autocorrelation - one.autocorrelation).norm() / one.autocorrelation.norm());
+            worstScale = std::max(worstScale, (other.lqerScale() - one.lqerScale()).norm() / one.lqerScale().norm());
+            // E^T R E of an error like a quantizer's: the energy that the rounded R's leading directions take from the exact one.
+            const MatrixF64 weight = model.readWeight(site).cast<double>();
+            const double step = weight.cwiseAbs().maxCoeff() / 8;
+            const MatrixF64 error = (weight - (weight / step).array().round().matrix() * step).transpose();
+            const auto leading = [&](const SiteStats &stats, Index rank) {
+                const Eigen::SelfAdjointEigenSolver<MatrixF64> solver(error.transpose() * stats.autocorrelation * error);
+                return MatrixF64(solver.eigenvectors().rightCols(rank));
+            };
+            const auto energy = [&](const MatrixF64 &directions) {
+                return (directions.transpose() * error.transpose() * one.autocorrelation * error * directions).trace();
+            };
+            for (const Index rank : {Index(4), Index(16)})
+                worstEnergy = std::max(worstEnergy, 1 - energy(leading(other, rank)) / energy(leading(one, rank)));
+        }
+        qInfo("R off by %.1e, scales by %.1e, captured energy by %.1e", worstR, worstScale, worstEnergy);
+        // A rounding is 2^-9 at most, and an input brings along what the layers before it rounded; 64 channels average little of it out.
+        QVERIFY(worstR < 2e-2);
+        QVERIFY(worstScale < 1e-2);
+        QVERIFY(worstEnergy < 1e-4);
     }
 };
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/tensor/half.h"
 #include "tests/linalg/random_matrix.h"
 
 using namespace lqer;
@@ -101,16 +102,36 @@ private slots:
         QVERIFY(g == g.transpose());
     }
 
+    void sumsOfGramsAddUpInDouble_data()
+    {
+        QTest::addColumn<int>("features");
+        QTest::addColumn<bool>("narrow");
+        for (const int features : {1, 255, 700, 2600})
+            for (const bool narrow : {false, true})
+                QTest::addRow("%d, %s", features, narrow ? "bf16" : "float") << features << narrow;
+    }
     void sumsOfGramsAddUpInDouble()
     {
-        const Matrix x = randomMatrix(20, 700, 9);
-        MatrixF64 sum = MatrixF64::Zero(700, 700);
-        addGramLower(x, sum);
-        addGramLower(x, sum);
+        QFETCH(int, features);
+        QFETCH(bool, narrow);
+        if (narrow && !Bf16Weight::isSupported())
+            QSKIP("this processor does not multiply bfloat16");
+        const Matrix x = randomMatrix(20, features, 9).unaryExpr([&](float v) { return narrow ? bf16ToFloat(floatToBf16(v)) : v; });
+        ThreadPool three(3);
+        MatrixPool pool;
+        MatrixF64 sum = MatrixF64::Zero(features, features);
+        for (const TaskContext &context : {TaskContext{}, TaskContext{&three}})
+            narrow ? addGramLower(Bf16Rows(x, pool), sum, context) : addGramLower(x, sum, context);
+        const MatrixF64 twice = sum;
         fillUpper(sum);
         const MatrixF64 expected = 2.0 * (x.cast<double>().transpose() * x.cast<double>());
         QVERIFY((sum - expected).cwiseAbs().maxCoeff() < 1e-4);
         QVERIFY(sum == sum.transpose());
+        // Both additions were the same, whatever the number of threads; nothing above the diagonal was written.
+        MatrixF64 once = MatrixF64::Zero(features, features);
+        narrow ? addGramLower(Bf16Rows(x, pool), once) : addGramLower(x, once);
+        QVERIFY(twice == 2.0 * once);
+        QVERIFY(MatrixF64(once.triangularView<Eigen::StrictlyUpper>()).isZero(0));
     }
 
     void theNumberOfThreadsChangesNoBit()
