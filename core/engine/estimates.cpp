@@ -80,12 +80,15 @@ std::uint64_t statisticsBytes(std::int64_t features, bool autocorrelation)
 std::uint64_t largestBlockBytes(const Transformer &model)
 {
     std::map<std::int64_t, std::uint64_t> blocks;
-    for (const LinearSite &site : model.linearSites())
+    std::uint64_t layer = 0;
+    for (const LinearSite &site : model.linearSites()) {
         blocks[site.layer] += bytesOf(site.in * site.out, floatBytes);
+        layer = std::max(layer, bytesOf(site.in * site.out, floatBytes));
+    }
     std::uint64_t largest = 0;
-    for (const auto &[layer, bytes] : blocks)
+    for (const auto &[number, bytes] : blocks)
         largest = std::max(largest, bytes);
-    return largest;
+    return largest + layer;
 }
 
 std::uint64_t windowWorkBytes(const ModelConfig &config, std::int64_t tokens)

@@ -23,7 +23,7 @@ struct GroupWork {
 GroupWork groupWork(std::span<const std::uint64_t> layers, std::uint64_t room);
 // Bytes of one input's statistics.
 std::uint64_t statisticsBytes(std::int64_t features, bool autocorrelation);
-// Float32 weights of the largest block, and what running one window through it takes.
+// Float32 weights of the largest block, one of its layers a second time while it is laid out for products.
 std::uint64_t largestBlockBytes(const Transformer &model);
 std::uint64_t windowWorkBytes(const ModelConfig &config, std::int64_t tokens);
 std::int64_t longestWindow(const TokenWindows &windows);

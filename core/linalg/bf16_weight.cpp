@@ -133,18 +133,18 @@ void Bf16Weight::multiply(const Bf16Rows &x, MatrixRef y, const TaskContext &con
 void oneDnnBf16Gram(Index m, Index n, Index k, const std::uint16_t *a, const std::uint16_t *b, Index stride, float *g, Index ldg)
 {
     useSingleThreadedOneDnn();
-    guarded(m, n, [&] {
+    oneDnnGuarded("a bfloat16 matrix", k, n, [&] {
         dnnl::primitive_attr attributes;
         attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
         const dnnl::memory::desc left({m, k}, Type::bf16, dnnl::memory::dims{1, stride});
-        const dnnl::memory::desc right = rowMajor(k, n, Type::bf16, stride), result = rowMajor(m, n, Type::f32, ldg);
-        const dnnl::matmul::primitive_desc described(dnnl::matmul::desc(left, right, result), attributes, processor());
-        dnnl::stream stream(processor());
-        const dnnl::memory scratch(described.scratchpad_desc(), processor());
+        const dnnl::memory::desc right = oneDnnRows(k, n, Type::bf16, stride), result = oneDnnRows(m, n, Type::f32, ldg);
+        const dnnl::matmul::primitive_desc described(dnnl::matmul::desc(left, right, result), attributes, oneDnnProcessor());
+        dnnl::stream stream(oneDnnProcessor());
+        const dnnl::memory scratch(described.scratchpad_desc(), oneDnnProcessor());
         dnnl::matmul(described)
-            .execute(stream, {{DNNL_ARG_SRC, dnnl::memory(left, processor(), const_cast<std::uint16_t *>(a))},
-                              {DNNL_ARG_WEIGHTS, dnnl::memory(right, processor(), const_cast<std::uint16_t *>(b))},
-                              {DNNL_ARG_DST, dnnl::memory(result, processor(), g)},
+            .execute(stream, {{DNNL_ARG_SRC, dnnl::memory(left, oneDnnProcessor(), const_cast<std::uint16_t *>(a))},
+                              {DNNL_ARG_WEIGHTS, dnnl::memory(right, oneDnnProcessor(), const_cast<std::uint16_t *>(b))},
+                              {DNNL_ARG_DST, dnnl::memory(result, oneDnnProcessor(), g)},
                               {DNNL_ARG_SCRATCHPAD, scratch}});
         stream.wait();
     });

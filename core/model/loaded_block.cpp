@@ -5,23 +5,20 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "core/linalg/gemm.h"
 #include "core/model/layers.h"
 
 namespace lqer {
 
 LoadedLinear::LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks,
                            Precision precision)
-    : m_role(site.role), m_out(site.out), m_input(input), m_weight(std::move(weight)), m_bias(std::move(bias)),
-      m_replacement(hooks.makeLinear(site, m_weight, m_bias))
+    : m_role(site.role), m_out(site.out), m_input(input), m_bias(std::move(bias)), m_replacement(hooks.makeLinear(site, weight, m_bias))
 {
-    if (m_replacement) {
-        m_weight.resize(0, 0);
+    if (m_replacement)
         m_bias.resize(0);
-    } else if (precision == Precision::BFloat16) {
-        m_narrow.emplace(m_weight);
-        m_weight.resize(0, 0);
-    }
+    else if (precision == Precision::BFloat16)
+        m_narrow.emplace(weight);
+    else
+        m_weight.emplace(std::move(weight));
 }
 
 PooledMatrix LoadedLinear::apply(const LinearInput &x, const TaskContext &context) const
@@ -34,7 +31,7 @@ PooledMatrix LoadedLinear::apply(const LinearInput &x, const TaskContext &contex
     if (m_narrow)
         m_narrow->multiply(x.made<Bf16Rows>("bf16", [&] { return Bf16Rows(x.x(), x.pool(), context); }), *y, context);
     else
-        multiplyTransposed(x.x(), m_weight, *y, context);
+        m_weight->multiply(x.x(), *y, context);
     if (m_bias.size() > 0)
         addToRows(*y, m_bias);
     return y;

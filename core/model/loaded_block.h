@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/linalg/bf16_weight.h"
+#include "core/linalg/float_weight.h"
 #include "core/linalg/precision.h"
 #include "core/model/attention.h"
 #include "core/model/hooks.h"
@@ -36,7 +37,7 @@ private:
     LinearRole m_role;
     Index m_out;
     const ActivationSite *m_input;
-    Matrix m_weight;                     // empty when replaced or narrow
+    std::optional<FloatWeight> m_weight;  // neither when replaced
     std::optional<Bf16Weight> m_narrow;
     Vector m_bias;
     std::unique_ptr<LinearOperator> m_replacement;

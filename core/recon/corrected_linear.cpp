@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/recon/corrected_linear.h"
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/linalg/bf16_weight.h"
+#include "core/linalg/float_weight.h"
 #include "core/linalg/gemm.h"
+#include "core/linalg/int8_weight.h"
 #include "core/model/layers.h"
 
 namespace lqer {
@@ -27,29 +31,91 @@ struct ValueFormat {
         if (!spec.isPassthrough())
             quantizer = makeQuantizer(spec);
     }
-    // True if bfloat16 holds every result, but for tiny values that pass through.
-    bool isNarrow() const { return quantizer && quantizer->significantBits() <= 8; }
 };
 
-// The second operand of y = x M^T.
+// True if no block of the format goes beyond one token, so that tokens may be quantized a few at a time.
+bool isTokenByToken(const ValueFormat &format, bool flat, Index features)
+{
+    if (!format.quantizer)
+        return true;
+    constexpr std::int64_t tokens = 2;
+    const auto width = static_cast<std::size_t>(features);
+    std::vector<std::size_t> tokenOf(2 * width, tokens);  // of each block, as far as known
+    bool within = true;
+    format.quantizer->layout(flat ? Shape{tokens, features} : Shape{1, tokens, features})
+        .forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
+            const std::size_t token = first / width;
+            within = within && (first + length - 1) / width == token && (tokenOf[block] == tokens || tokenOf[block] == token);
+            tokenOf[block] = token;
+        });
+    return within;
+}
+
+// In what the second operand of a product may be kept, if it fits: what holds every first operand, but for tiny values that a format
+// passes through.
+struct Products {
+    bool integers = false;  // of 8 bits, 32 neighbours under one scale
+    bool bfloat16 = false;
+
+    Products(const ValueFormat &format, bool flat, Index features)
+    {
+        if (!format.quantizer)
+            return;
+        bfloat16 = format.quantizer->significantBits() <= 8 && Bf16Weight::isSupported();
+        // Scales that are powers of two, over whole multiples of 32 neighbours.
+        integers = format.quantizer->significantBits() <= 7 && Int8Weight::isSupported();
+        if (integers)
+            format.quantizer->layout(flat ? Shape{1, features} : Shape{1, 1, features})
+                .forEachRun([&](std::size_t, std::size_t first, std::size_t length) {
+                    const std::size_t end = first + length;
+                    integers = integers && first % Int8Rows::block == 0
+                               && (end % Int8Rows::block == 0 || end == static_cast<std::size_t>(features));
+                });
+    }
+};
+
+// The second operand of y = x M^T, M (n, k).
 class Factor {
 public:
-    // `narrow`: x fits bfloat16. M (n, k) then is multiplied in it if it fits, too, and the processor can.
-    Factor(Matrix values, bool narrow)
+    Factor(Matrix values, const Products &products)
     {
-        if (narrow && values.size() > 0 && Bf16Weight::isSupported() && Bf16Weight::holds(values))
+        if (products.integers && values.size() > 0 && Int8Weight::holds(values))
+            m_integers.emplace(values);
+        else if (products.bfloat16 && values.size() > 0 && Bf16Weight::holds(values))
             m_narrow.emplace(values);
         else
-            m_values = std::move(values);
+            m_floats.emplace(std::move(values));
     }
-    bool isNarrow() const { return m_narrow.has_value(); }
-    void multiply(const Bf16Rows &x, MatrixRef y) const { m_narrow->multiply(x, std::move(y)); }
-    void multiply(const ConstMatrixRef &x, MatrixRef y) const { multiplyTransposed(x, m_values, std::move(y)); }
-    Matrix values() const { return m_narrow ? m_narrow->values() : m_values; }
+    // x: its values, quantized; what is made of them is kept there.
+    void multiply(const LinearInput &x, MatrixRef y) const
+    {
+        if (m_integers) {
+            const auto &rows = x.made<Int8Rows>("int8", [&] { return Int8Rows(x.x(), x.pool()); });
+            if (rows.isExact())
+                m_integers->multiply(rows, std::move(y));
+            else  // a tiny value that passed through
+                multiplyTransposed(x.x(), m_integers->values(), std::move(y));
+        } else if (m_narrow) {
+            m_narrow->multiply(x.made<Bf16Rows>("bf16", [&] { return Bf16Rows(x.x(), x.pool()); }), std::move(y));
+        } else {
+            m_floats->multiply(x.x(), std::move(y));
+        }
+    }
+    Matrix values() const { return m_integers ? m_integers->values() : m_narrow ? m_narrow->values() : m_floats->values(); }
 
 private:
-    Matrix m_values;  // empty if narrow
+    // One of them.
+    std::optional<FloatWeight> m_floats;
+    std::optional<Int8Weight> m_integers;
     std::optional<Bf16Weight> m_narrow;
+};
+
+// Values of a format, and the input that they make for products.
+struct QuantizedInput {
+    PooledMatrix values;
+    std::unique_ptr<LinearInput> input;
+
+    QuantizedInput(PooledMatrix made, MatrixPool &pool) : values(std::move(made)), input(std::make_unique<LinearInput>(*values, pool)) {}
 };
 
 }  // namespace
@@ -61,31 +127,24 @@ struct CorrectedLinear::State {
     Index rank;
     Factor a, b;  // A^T (rank, in), B^T (out, rank)
     bool flatActivations = false;
+    bool xabByToken = false;
 
-    // Qx(x).
-    PooledMatrix quantized(const ValueFormat &format, const ConstMatrixRef &x, MatrixPool &pool) const
-    {
-        PooledMatrix y = pool.take(x.rows(), x.cols());
-        if (x.outerStride() != x.cols())
-            *y = x;
-        quantize(format, x.outerStride() == x.cols() ? x.data() : y->data(), *y);
-        return y;
-    }
+    // y = Q(x), x rows next to each other and perhaps y's own.
     void quantize(const ValueFormat &format, const float *x, Matrix &y) const
     {
-        if (!format.quantizer)
-            return;
         const auto size = static_cast<std::size_t>(y.size());
-        format.quantizer->quantize({x, size}, flatActivations ? Shape{y.rows(), y.cols()} : Shape{1, y.rows(), y.cols()},
-                                   {y.data(), size});
+        if (format.quantizer)
+            format.quantizer->quantize({x, size}, flatActivations ? Shape{y.rows(), y.cols()} : Shape{1, y.rows(), y.cols()},
+                                       {y.data(), size});
     }
-    // y = values M^T, the values as they are or in bfloat16, as the factor wants them.
-    static void multiply(const Factor &factor, const ConstMatrixRef &values, MatrixPool &pool, MatrixRef y)
+    QuantizedInput quantized(const ConstMatrixRef &x, MatrixPool &pool) const
     {
-        if (factor.isNarrow())
-            factor.multiply(Bf16Rows(values, pool), std::move(y));
-        else
-            factor.multiply(values, std::move(y));
+        PooledMatrix y = pool.take(x.rows(), x.cols());
+        const bool apart = x.outerStride() != x.cols();
+        if (apart)
+            *y = x;
+        quantize(activation, apart ? y->data() : x.data(), *y);
+        return {std::move(y), pool};
     }
 };
 
@@ -104,45 +163,41 @@ CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCor
         const std::span<float> flat(bias.data(), static_cast<std::size_t>(bias.size()));
         format.quantizer->quantize(flat, {bias.size()}, flat);
     }
-    const bool narrow = activation.isNarrow(), narrowXa = xa.isNarrow();
-    m_state.reset(new State{std::move(activation), std::move(xa), std::move(xab), Factor(std::move(quantizedWeight), narrow), std::move(bias),
-                            correction.rank(), Factor(correction.a.transpose(), narrow), Factor(correction.b.transpose(), narrowXa),
-                            formats.flatActivations});
+    const bool flat = formats.flatActivations;
+    const Products ofX(activation, flat, in), ofXa(xa, flat, correction.rank());
+    const bool byToken = isTokenByToken(xab, flat, out);
+    m_state.reset(new State{std::move(activation), std::move(xa), std::move(xab), Factor(std::move(quantizedWeight), ofX), std::move(bias),
+                            correction.rank(), Factor(correction.a.transpose(), ofX), Factor(correction.b.transpose(), ofXa), flat, byToken});
 }
 
 CorrectedLinear::~CorrectedLinear() = default;
 
-void CorrectedLinear::apply(const LinearInput &input, MatrixRef y) const
+void CorrectedLinear::apply(const LinearInput &given, MatrixRef y) const
 {
     const State &s = *m_state;
-    MatrixPool &pool = input.pool();
-    const bool wide = !s.weight.isNarrow() || (s.rank > 0 && !s.a.isNarrow());
-    const std::string key = fmt::format("{}{}", s.activation.text, s.flatActivations ? ", flat" : "");
-    const auto quantized = [&] { return s.quantized(s.activation, input.x(), pool); };
-    const auto rows = [&]() -> ConstMatrixRef {
-        return s.activation.quantizer ? ConstMatrixRef(*input.made<PooledMatrix>(key, quantized)) : input.x();
-    };
-    const auto narrowRows = [&]() -> const Bf16Rows & {
-        return input.made<Bf16Rows>(key + ", bf16", [&] { return Bf16Rows(wide ? rows() : ConstMatrixRef(*quantized()), pool); });
-    };
-    const auto product = [&](const Factor &factor, MatrixRef result) {
-        if (factor.isNarrow())
-            factor.multiply(narrowRows(), std::move(result));
-        else
-            factor.multiply(rows(), std::move(result));
-    };
-    product(s.weight, y);
+    MatrixPool &pool = given.pool();
+    const LinearInput &x =
+        s.activation.quantizer
+            ? *given.made<QuantizedInput>(fmt::format("{}{}", s.activation.text, s.flatActivations ? ", flat" : ""),
+                                          [&] { return s.quantized(given.x(), pool); }).input
+            : given;
+    s.weight.multiply(x, y);
     if (s.bias.size() > 0)
         addToRows(y, s.bias);
     if (s.rank == 0)
         return;
     PooledMatrix xa = pool.take(y.rows(), s.rank);
-    product(s.a, *xa);
+    s.a.multiply(x, *xa);
     s.quantize(s.xa, xa->data(), *xa);
-    PooledMatrix xab = pool.take(y.rows(), y.cols());
-    State::multiply(s.b, *xa, pool, *xab);
-    s.quantize(s.xab, xab->data(), *xab);
-    add(std::move(y), *xab);
+    // A few tokens at a time, as long as what is made of them is in the cache.
+    constexpr Index fewTokens = 48;
+    for (Index begin = 0, step = s.xabByToken ? fewTokens : y.rows(); begin < y.rows(); begin += step) {
+        const Index tokens = std::min(step, y.rows() - begin);
+        PooledMatrix xab = pool.take(tokens, y.cols());
+        s.b.multiply(LinearInput(xa->middleRows(begin, tokens), pool), *xab);
+        s.quantize(s.xab, xab->data(), *xab);
+        add(y.middleRows(begin, tokens), *xab);
+    }
 }
 
 Matrix CorrectedLinear::quantizedWeight() const

@@ -22,11 +22,13 @@ struct LinearFormats {
     friend bool operator==(const LinearFormats &, const LinearFormats &) = default;
 };
 
-// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread. Where bfloat16 holds every
-// value of Wq (looked at), Qx leaves at most 8 significant bits (Quantizer::significantBits()) and the processor multiplies
-// bfloat16, Qx(x) Wq^T is computed in it, and so are the products with A and B where it holds them: the products are exact. All but those of inputs that a format passes through as they
-// are, |x| <= 1e-8 in block_fp: each is rounded to bfloat16, by 2e-11 at most, so an output changes by no more than 2e-11 times
-// the sum of |Wq| over such inputs.
+// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread. Each of the three products is
+// computed in integers of 8 bits where the first operand's format has at most 7 significant bits under powers of two for multiples of
+// 32 neighbours, the second operand's values fit the same form (looked at) and the processor multiplies such integers: sums are exact
+// within 32 neighbours. Else in bfloat16, exact products again, where it holds the second operand, the format leaves at most 8
+// significant bits and the processor can. All but the products of inputs that a format passes through as they are, |x| <= 1e-8 in
+// block_fp: in bfloat16 each is rounded, by 2e-11 at most, so an output changes by no more than 2e-11 times the sum of |Wq| over such
+// inputs. Else in float.
 class CorrectedLinear final : public LinearOperator {
 public:
     // quantizedWeight (out, in) is W_q already; bias empty without one; correction may be empty (rank 0), its factors are
