@@ -8,6 +8,9 @@
 #include <limits>
 
 #include <fmt/format.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "core/base/clock.h"
 
@@ -21,6 +24,7 @@ const std::vector<Benchmark> &allBenchmarks()
         {"kernels", "products, R accumulation: share of the processor's peak", benchKernels},
         {"formats", "quantizers and dequantizers: share of the memory's bandwidth", benchFormats},
         {"forward", "tokens per second of generated LLaMA-shaped models", benchForward},
+        {"growth", "calibrate, decompose, evaluate at three sizes of each extent: exponents, predictions", benchGrowth},
         {"start", "opening a checkpoint of 13.5 GB, reopening a project of 224 layers", benchStart},
     };
     return all;
@@ -136,7 +140,41 @@ template <typename Lanes>
 [[gnu::target("avx512f"), gnu::optimize("fp-contract=fast")]] float multiplyAddsAvx512(float seed) { return multiplyAdds<Lanes16>(seed); }
 [[gnu::target("avx2,fma"), gnu::optimize("fp-contract=fast")]] float multiplyAddsAvx2(float seed) { return multiplyAdds<Lanes8>(seed); }
 
+#ifdef __x86_64__
+// Each step multiplies and adds 32 pairs.
+[[gnu::target("avx512f,avx512bf16")]] float pairsOfBf16(int seed)
+{
+    __m512 sums[registers];
+    for (int i = 0; i < registers; ++i)
+        sums[i] = _mm512_set1_ps(static_cast<float>(i));
+    const auto factor = reinterpret_cast<__m512bh>(_mm512_set1_epi32(seed));
+    for (int step = 0; step < steps; ++step)
+        for (int i = 0; i < registers; ++i)
+            sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
+    float total = 0;
+    for (int i = 0; i < registers; ++i)
+        total += _mm512_cvtss_f32(sums[i]);
+    return total;
+}
+#endif
+
 }  // namespace
+
+double peakBf16Flops()
+{
+#ifdef __x86_64__
+    static const double peak = [] {
+        if (!__builtin_cpu_supports("avx512bf16"))
+            return 0.0;
+        volatile float kept = 0;
+        const double seconds = best(5, [&] { kept = pairsOfBf16(0x00000001); });
+        return 2.0 * 32 * registers * steps / seconds;
+    }();
+    return peak;
+#else
+    return 0;
+#endif
+}
 
 double peakFloatFlops()
 {

@@ -67,6 +67,7 @@ double best(int rounds, const std::function<void()> &work);
 
 // What the machine can do at most, measured by loops of nothing else. One thread.
 double peakFloatFlops();     // float multiply-adds from registers, flop/s
+double peakBf16Flops();      // the same of pairs of bfloat16; 0 where the processor has none
 double copyBandwidth();      // memcpy of 256 MB: bytes read and written per second
 
 void benchDecomposition(Report &report, const Options &options);
@@ -74,6 +75,7 @@ void benchSpectrum(Report &report, const Options &options);
 void benchKernels(Report &report, const Options &options);
 void benchFormats(Report &report, const Options &options);
 void benchForward(Report &report, const Options &options);
+void benchGrowth(Report &report, const Options &options);
 void benchStart(Report &report, const Options &options);
 
 }  // namespace lqer::bench

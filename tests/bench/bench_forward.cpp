@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
 
 #include "core/eval/quantized_forward.h"
 #include "core/io/checkpoint.h"
+#include "core/linalg/bf16_weight.h"
 #include "core/model/transformer.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/llama_bench.h"
@@ -14,15 +16,28 @@ namespace lqer::bench {
 
 namespace {
 
-// Tokens per second of one thread without loading the weights: what more windows take longer.
-double tokensPerSecond(const Transformer &model, const test::RandomLlama &shape, ForwardHooks &hooks, std::int64_t length, std::int64_t windows)
-{
-    const auto seconds = [&](std::int64_t count) {
-        const TokenWindows text = test::randomWindows(shape, count, length, 5);
-        return best(2, [&] { model.forward(text.windows, hooks, {}, {}, {}); });
-    };
-    return static_cast<double>((windows - 1) * length) / (seconds(windows) - seconds(1));
-}
+// Windows of one length through one model: tokens per second without loading the weights, by what more windows take longer.
+struct Windows {
+    const Transformer &model;
+    const test::RandomLlama &shape;
+    std::int64_t length, count;
+
+    double rate(ForwardHooks &hooks, Precision precision, ThreadPool *pool) const
+    {
+        const auto seconds = [&](std::int64_t windows) {
+            const TokenWindows text = test::randomWindows(shape, windows, length, 5);
+            Transformer::ForwardOptions options;
+            options.precision = precision;
+            TaskContext context;
+            context.pool = pool;
+            const auto work = [&] { model.forward(text.windows, hooks, options, {}, context); };
+            return pool ? std::min(wallSeconds(work), wallSeconds(work)) : best(2, work);
+        };
+        // The same number for every thread.
+        const std::int64_t threads = pool ? static_cast<std::int64_t>(pool->threads()) : 1;
+        return static_cast<double>(count * length * threads) / (seconds((count + 1) * threads) - seconds(threads));
+    }
+};
 
 double linearFlopsPerToken(const Transformer &model)
 {
@@ -65,19 +80,45 @@ void measure(Report &report, const Options &options, const std::string &name, co
         test::writeRandomLlama(folder, shape);
     const Transformer model(std::make_shared<const Checkpoint>(folder));
     const double flops = linearFlopsPerToken(model);
+    const bool large = shape.layers > 16;
+    const bool narrow = Bf16Weight::isSupported();
+    ThreadPool two(2);
     for (const std::int64_t length : {std::int64_t(512), std::int64_t(2048)}) {
-        const std::int64_t windows = std::max<std::int64_t>(2, (shape.layers > 16 ? 2048 : 4096) / length + 1);
+        const Windows windows{model, shape, length, std::max<std::int64_t>(1, (large ? 2048 : 4096) / length)};
         ForwardHooks none;
-        const double original = tokensPerSecond(model, shape, none, length, windows);
-        report.add({fmt::format("{}, window {}, float", name, length), "tok/s", original, "linear layers at the processor's peak", peakFloatFlops() / flops, 0,
-                    "no output head"});
-        if (!options.llamaBench.empty())
-            report.add({fmt::format("{}, window {}, float", name, length), "tok/s", original, "llama.cpp f32, 1 thread",
-                        llamaBenchRate(options, folder, name, length), 2, ""});
-        for (const auto &[weight, activation] : {std::pair("mxint4", "mxint8"), std::pair("bfp4", "bfp8")}) {
-            const auto hooks = w4a8(model, weight, activation);
-            report.add({fmt::format("{}, window {}, W {} A {} rank 32", name, length, weight, activation), "tok/s",
-                        tokensPerSecond(model, shape, *hooks, length, windows), "our float original", original, 1.3, ""});
+        const auto mxint = w4a8(model, "mxint4", "mxint8"), blockFp = w4a8(model, "bfp4", "bfp8");
+        for (ThreadPool *pool : {static_cast<ThreadPool *>(nullptr), &two}) {
+            const int threads = pool ? 2 : 1;
+            const std::string clock = pool ? "by the clock" : "";
+            const auto subject = [&](std::string_view what) {
+                return fmt::format("{}, window {}, {} thread{}, {}", name, length, threads, pool ? "s" : "", what);
+            };
+            const auto besideLlama = [&](std::string_view what, double ours, GgmlType type, double goal) {
+                if (options.llamaBench.empty())
+                    return;
+                const LlamaRun run{folder, name, type, length, large ? 1 : 3};
+                report.add({subject(what), "tok/s", ours, fmt::format("llama.cpp {}", toString(type)), llamaBenchRate(options, run, threads), goal, clock});
+            };
+            const double original = windows.rate(none, Precision::Float32, pool);
+            if (!pool)
+                report.add({subject("float"), "tok/s", original, "linear layers at the peak of float", peakFloatFlops() / flops, 0, "no output head"});
+            else if (options.llamaBench.empty())
+                report.add({subject("float"), "tok/s", original, "", 0, 0, clock});
+            besideLlama("float", original, GgmlType::F32, 2);
+            const double best = narrow ? windows.rate(none, Precision::BFloat16, pool) : original;
+            if (narrow) {
+                if (!pool)
+                    report.add({subject("bf16"), "tok/s", best, "linear layers at the peak of bf16", peakBf16Flops() / flops, 0, "no output head"});
+                else if (options.llamaBench.empty())
+                    report.add({subject("bf16"), "tok/s", best, "", 0, 0, clock});
+                besideLlama("bf16", best, GgmlType::BF16, 2);
+            }
+            const double quantized = windows.rate(*mxint, Precision::Float32, pool);
+            report.add({subject("W mxint4 A mxint8 rank 32"), "tok/s", quantized, narrow ? "our bf16 original" : "our float original", best, 1.3, clock});
+            besideLlama("W mxint4 A mxint8 rank 32", quantized, GgmlType::Q8_0, 4);
+            if (!pool)
+                report.add({subject("W bfp4 A bfp8 rank 32"), "tok/s", windows.rate(*blockFp, Precision::Float32, pool),
+                            narrow ? "our bf16 original" : "our float original", best, 0, ""});
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #include "core/calib/calibration_stats.h"
 #include "core/eval/quantized_forward.h"
+#include "core/linalg/bf16_weight.h"
 #include "core/linalg/blas.h"
 #include "core/linalg/gemm.h"
 #include "core/quant/quantizer.h"
@@ -34,14 +35,26 @@ void benchKernels(Report &report, const Options &)
         const std::string subject = fmt::format("x W^T, {} tokens, {} to {}", tokens, in, out);
         report.add({subject, "GFLOP/s", flops / pair.ours / 1e9, "peak", peakFloatFlops() / 1e9, 0, ""});
         report.add({subject, "s", pair.ours, fmt::format("OpenBLAS ({})", openblas_get_corename()), pair.baseline, 0, ""});
+        if (Bf16Weight::isSupported()) {
+            const Bf16Weight weight(w);
+            report.add({subject + ", bf16", "GFLOP/s", flops / best(5, [&] { weight.multiply(x, y); }) / 1e9, "peak of bf16",
+                        peakBf16Flops() / 1e9, tokens > 32 ? 0.85 : 0, "rounding of x included"});
+        }
     }
     for (const Index features : {Index(4096), Index(11008)}) {
         const Matrix x = normalMatrix(2048, features, 3);
-        SiteAccumulator accumulator(features, {});
-        const double seconds = best(3, [&] { accumulator.feed(x); });
-        report.add({fmt::format("statistics with R of 2048 tokens, {} channels", features), "GFLOP/s",
-                    2048.0 * static_cast<double>(features * features) / seconds / 1e9, "peak", peakFloatFlops() / 1e9, 0.8,
-                    "useful half; sum in double included"});
+        for (const Precision precision : {Precision::Float32, Precision::BFloat16}) {
+            const bool narrow = precision == Precision::BFloat16;
+            if (narrow && !Bf16Weight::isSupported())
+                continue;
+            CalibrationOptions calibration;
+            calibration.precision = precision;
+            SiteAccumulator accumulator(features, calibration);
+            const double seconds = best(3, [&] { accumulator.feed(x); });
+            report.add({fmt::format("statistics with R of 2048 tokens, {} channels, {}", features, toString(precision)), "GFLOP/s",
+                        2048.0 * static_cast<double>(features * features) / seconds / 1e9, narrow ? "130 GFLOP/s" : "peak",
+                        narrow ? 130 : peakFloatFlops() / 1e9, narrow ? 1 : 0.8, "useful half; sum in double included"});
+        }
     }
 }
 

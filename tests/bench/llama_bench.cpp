@@ -11,15 +11,18 @@
 
 #include "core/base/error.h"
 #include "core/io/checkpoint.h"
+#include "core/io/file.h"
 #include "core/io/gguf.h"
+#include "core/io/json.h"
 #include "core/model/model_config.h"
+#include "core/quant/ggml_blocks.h"
 #include "core/tensor/matrix.h"
 
 namespace lqer::bench {
 
 namespace {
 
-void writeGguf(const std::string &folder, const std::string &path)
+void writeGguf(const std::string &folder, GgmlType type, const std::string &path)
 {
     const Checkpoint checkpoint(folder);
     const ModelConfig config = readModelConfig(checkpoint.config(), checkpoint.configPath());
@@ -47,20 +50,34 @@ void writeGguf(const std::string &folder, const std::string &path)
         for (const auto &[theirs, ours] : parts)
             names.emplace_back(fmt::format("blk.{}.{}.weight", layer, theirs), fmt::format("model.layers.{}.{}.weight", layer, ours));
     std::vector<GgufTensor> tensors;
-    for (const auto &[theirs, ours] : names)
-        tensors.push_back({theirs, GgmlType::F32, checkpoint.read(ours).shape()});
+    const auto typeOf = [&](const Shape &shape) { return shape.size() == 2 ? type : GgmlType::F32; };
+    for (const auto &[theirs, ours] : names) {
+        const Shape shape = checkpoint.find(ours)->shape;
+        tensors.push_back({theirs, typeOf(shape), shape});
+    }
     GgufWriter writer(path, metadata, std::move(tensors));
     for (const auto &[theirs, ours] : names) {
         const Tensor stored = checkpoint.read(ours);
         std::vector<float> values(static_cast<std::size_t>(stored.elements()));
         stored.copyTo(values);
-        writer.write(std::as_bytes(std::span(values)));
+        const GgmlType as = typeOf(stored.shape());
+        std::vector<std::byte> blocks(*ggmlBytes(as, stored.shape()));
+        if (as == GgmlType::Q8_0)
+            encodeQ8_0(values, blocks);
+        else if (!encodeGgmlExactly(as, values, blocks))
+            throw Error(ErrorCode::Numeric, path, theirs, "does not fit the type");
+        writer.write(blocks);
     }
     writer.finished().commit();
 }
 
-// Processor seconds of one run of `repetitions` prompts.
-double runSeconds(const Options &options, const std::string &model, std::int64_t length, int repetitions)
+// What one run printed, and the processor seconds it took.
+struct Finished {
+    std::string output;
+    double seconds = 0;
+};
+
+Finished runLlamaBench(const Options &options, const std::string &model, const LlamaRun &run, int threads, int repetitions)
 {
     const auto childSeconds = [] {
         rusage usage{};
@@ -69,23 +86,29 @@ double runSeconds(const Options &options, const std::string &model, std::int64_t
                + 1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     };
     const double before = childSeconds();
-    const std::string command =
-        fmt::format("'{}' -m '{}' -p {} -n 0 -t 1 -r {} -o json >/dev/null 2>&1", options.llamaBench, model, length, repetitions);
+    const std::string answer = model + ".json";
+    const std::string command = fmt::format("'{}' -m '{}' -p {} -n 0 -t {} -r {} -o json >'{}' 2>/dev/null", options.llamaBench, model,
+                                            run.length, threads, repetitions, answer);
     if (std::system(command.c_str()) != 0)
         throw Error(ErrorCode::Argument, options.llamaBench, "", "did not run to its end on " + model);
-    return childSeconds() - before;
+    constexpr std::uint64_t most = 1 << 20;
+    return {readTextFile(answer, most), childSeconds() - before};
 }
 
 }  // namespace
 
-double llamaBenchRate(const Options &options, const std::string &folder, const std::string &name, std::int64_t length)
+double llamaBenchRate(const Options &options, const LlamaRun &run, int threads)
 {
-    const std::string model = options.scratch + "/" + name + "-f32.gguf";
+    const std::string model = fmt::format("{}/{}-{}.gguf", options.scratch, run.name, toString(run.type));
     if (!std::filesystem::exists(model))
-        writeGguf(folder, model);
-    constexpr int more = 3;
-    const double one = runSeconds(options, model, length, 1);
-    return static_cast<double>(more * length) / (runSeconds(options, model, length, 1 + more) - one);
+        writeGguf(run.folder, run.type, model);
+    if (threads > 1) {
+        const Json answer = parseJson(runLlamaBench(options, model, run, threads, run.repetitions).output, options.llamaBench);
+        return JsonReader(answer, options.llamaBench).at(0)["avg_ts"].number();
+    }
+    const double one = runLlamaBench(options, model, run, 1, 1).seconds;
+    const double all = runLlamaBench(options, model, run, 1, 1 + run.repetitions).seconds;
+    return static_cast<double>(run.repetitions * run.length) / (all - one);
 }
 
 }  // namespace lqer::bench

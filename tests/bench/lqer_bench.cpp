@@ -2,6 +2,7 @@
 // lqer_bench [NAME...] [--json] [--full] [--scratch FOLDER] [--llama-bench PROGRAM] [--list]: measures ours beside named baselines.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include <CLI/CLI.hpp>
@@ -38,6 +39,8 @@ int main(int argc, char **argv)
             fmt::print("{:<14} {}\n", benchmark.name, benchmark.summary);
         return 0;
     }
+    if (const char *core = std::getenv("OPENBLAS_CORETYPE"))  // baselines would be held back by it
+        fmt::print(stderr, "lqer_bench: OPENBLAS_CORETYPE={} says which code OpenBLAS uses; unset it for what it would choose itself\n", core);
     try {
         std::filesystem::create_directories(options.scratch);
         Report report(json);
