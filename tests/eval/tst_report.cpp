@@ -26,7 +26,9 @@ EvaluationReport measured()
     report.original = evaluatePerplexity(small.model(), windows, plain, {}, {});
     report.perplexity = evaluatePerplexity(small.model(), windows, quantized, {}, {});
     report.divergence = evaluateDivergence(small.model(), windows, quantized, {}, {});
-    report.tasks = TasksReport{.tasks = {{"arc_easy", 5, 100, "data/arc_easy.jsonl", "test", "data/arc_easy.train.jsonl", {{"acc", 1.0 / 3.0, 0.1}}, {}, {}}}, .requests = 400};
+    report.tasks.emplace();
+    report.tasks->tasks = {{"arc_easy", 5, 100, "data/arc_easy.jsonl", "test", "data/arc_easy.train.jsonl", {{"acc", 1.0 / 3.0, 0.1}}, {}, {}}};
+    report.tasks->requests = 400;
     report.footprint = footprint(small.model(), plan);
     LayerError layer;
     layer.layer = "l";
