@@ -18,12 +18,7 @@ namespace {
 
 constexpr std::int64_t windowLength = 512;
 constexpr std::array<const char *, 3> stages = {"calibrate with R", "decompose, exact", "evaluate W4A8"};
-
-// What a run's time depends on.
-struct Extents {
-    double blockWeights = 0;  // of the linear layers of one block
-    double blocks = 0, tokens = 0, rank = 0;
-};
+constexpr std::size_t decomposing = 1;
 
 struct Cost {
     double seconds = 0;  // processor time of one thread
@@ -39,12 +34,12 @@ struct Sizes {
         return {.layers = blocks, .hidden = hidden, .intermediate = hidden * 11 / 4, .heads = hidden / 64, .kvHeads = hidden / 64, .vocabulary = 512,
                 .positions = windowLength};
     }
-    Extents extents() const
+    double blockWeights() const
     {
         const auto width = static_cast<double>(hidden);
-        return {4 * width * width + 3 * width * (width * 11 / 4), static_cast<double>(blocks), static_cast<double>(windows * windowLength),
-                static_cast<double>(rank)};
+        return 4 * width * width + 3 * width * (width * 11 / 4);
     }
+    double tokens() const { return static_cast<double>(windows * windowLength); }
 };
 
 Cost measured(const std::function<void()> &work)
@@ -108,61 +103,104 @@ double exponent(const std::vector<double> &extent, const std::vector<double> &co
     return product / square;
 }
 
-struct Growth {
-    double weights = 1, blocks = 1, tokens = 1, rank = 0;
-};
-
 std::string readable(double seconds)
 {
-    return seconds < 120 ? fmt::format("{:.0f} s", seconds) : seconds < 7200 ? fmt::format("{:.0f} min", seconds / 60) : fmt::format("{:.1f} h", seconds / 3600);
+    if (seconds < 120)
+        return fmt::format("{:.0f} s", seconds);
+    return seconds < 7200 ? fmt::format("{:.0f} min", seconds / 60) : fmt::format("{:.1f} h", seconds / 3600);
+}
+
+// One stage of one block at one width, without what the number of tokens does not change (reading and packing weights).
+struct BlockCost {
+    double weights = 0;
+    double fixed = 0;     // seconds
+    double perToken = 0;  // seconds
+};
+
+// From two runs of one block that differ in their tokens only. Decomposing knows no tokens.
+std::array<BlockCost, 3> blockCosts(const Options &options, Sizes sizes, Precision precision)
+{
+    sizes.blocks = 1;
+    sizes.windows = 2;
+    const auto few = run(options, sizes, precision);
+    const double fewTokens = sizes.tokens();
+    sizes.windows = 6;
+    const auto many = run(options, sizes, precision);
+    std::array<BlockCost, 3> costs;
+    for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+        costs[stage].weights = sizes.blockWeights();
+        if (stage != decomposing)
+            costs[stage].perToken = (many[stage].seconds - few[stage].seconds) / (sizes.tokens() - fewTokens);
+        costs[stage].fixed = std::max(0.0, few[stage].seconds - costs[stage].perToken * fewTokens);
+    }
+    return costs;
+}
+
+// The seconds of a block that is `weights` large, by the power between two that were measured.
+double carried(const BlockCost &small, const BlockCost &large, double weights, double BlockCost::*part)
+{
+    const double power = std::log(large.*part / (small.*part)) / std::log(large.weights / small.weights);
+    return large.*part * std::pow(weights / large.weights, power);
 }
 
 }  // namespace
 
 void benchGrowth(Report &report, const Options &options)
 {
-    // Three sizes of each extent about one middle; depth and rank also at the largest width, which the predictions start from.
-    const std::vector<Sizes> widths = {{.hidden = 512}, {}, {.hidden = 2048}};
+    // Three sizes of each extent about one middle.
     const std::vector<Sizes> depths = {{.blocks = 1}, {}, {.blocks = 4}};
     const std::vector<Sizes> lengths = {{.windows = 2}, {}, {.windows = 8}};
     const std::vector<Sizes> ranks = {{.rank = 16}, {}, {.rank = 64}};
-    std::array<Growth, 3> growth;
-    std::array<Cost, 3> largest;
-    const auto follow = [&](const char *name, const std::vector<Sizes> &sizes, double Extents::*extent, double Growth::*power) {
+    const auto follow = [&](const char *name, const std::vector<Sizes> &sizes, auto &&extent) {
         std::vector<double> extents;
         std::vector<std::array<Cost, 3>> costs;
         for (const Sizes &size : sizes) {
-            extents.push_back(size.extents().*extent);
+            extents.push_back(static_cast<double>(extent(size)));
             costs.push_back(run(options, size, Precision::Float32));
         }
         for (std::size_t stage = 0; stage < stages.size(); ++stage) {
-            std::vector<double> seconds, bytes;
+            std::vector<double> seconds;
             std::string times, peaks;
             for (const auto &cost : costs) {
                 seconds.push_back(cost[stage].seconds);
-                bytes.push_back(std::max(1.0, cost[stage].bytes));
                 times += fmt::format("{}{:.2f}", times.empty() ? "" : ", ", seconds.back());
-                peaks += fmt::format("{}{:.0f}", peaks.empty() ? "" : ", ", bytes.back() / 1e6);
+                peaks += fmt::format("{}{:.0f}", peaks.empty() ? "" : ", ", cost[stage].bytes / 1e6);
             }
-            growth[stage].*power = exponent(extents, seconds);
-            report.add({fmt::format("{}: time against {}", stages[stage], name), "power", growth[stage].*power, "", 0, 0,
-                        fmt::format("{} s; memory {} MB, power {:.2f}", times, peaks, exponent(extents, bytes))});
-            if (sizes.back().hidden == 2048)
-                largest[stage] = costs.back()[stage];
+            report.add({fmt::format("{}: time against {}", stages[stage], name), "power", exponent(extents, seconds), "", 0, 0,
+                        fmt::format("{} s; memory {} MB", times, peaks)});
         }
     };
-    follow("weights of a block", widths, &Extents::blockWeights, &Growth::weights);
-    follow("blocks", depths, &Extents::blocks, &Growth::blocks);
-    follow("tokens", lengths, &Extents::tokens, &Growth::tokens);
-    follow("rank", ranks, &Extents::rank, &Growth::rank);
+    follow("blocks", depths, [](const Sizes &size) { return size.blocks; });
+    follow("tokens", lengths, [](const Sizes &size) { return size.windows * windowLength; });
+    follow("rank", ranks, [](const Sizes &size) { return size.rank; });
+
+    // Width: one block each, up to the width of 7 B.
+    std::vector<std::array<BlockCost, 3>> widths;
+    for (const std::int64_t hidden : {1024, 2048, 4096})
+        widths.push_back(blockCosts(options, {.hidden = hidden, .rank = 64}, Precision::Float32));
+    for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+        double BlockCost::*const part = stage == decomposing ? &BlockCost::fixed : &BlockCost::perToken;
+        std::vector<double> weights, seconds;
+        std::string text;
+        for (const auto &costs : widths) {
+            weights.push_back(costs[stage].weights);
+            seconds.push_back(costs[stage].*part);
+            text += fmt::format("{}{:.3g}", text.empty() ? "" : ", ", seconds.back() * (stage == decomposing ? 1 : 1e3));
+        }
+        const char *const unit = stage == decomposing ? "block" : "token and block";
+        report.add({fmt::format("{}: {} against its weights", stages[stage], unit), "power", exponent(weights, seconds), "", 0, 0,
+                    text + (stage == decomposing ? " s" : " ms")});
+    }
     double faster = 1;
     if (Bf16Weight::isSupported()) {
-        const double narrow = run(options, widths.back(), Precision::BFloat16)[0].seconds;
-        faster = largest[0].seconds / narrow;
-        report.add({"calibrate with R, bf16 beside float, the widest", "s", narrow, "float", largest[0].seconds, 0, ""});
+        const BlockCost narrow = blockCosts(options, {.hidden = 4096, .rank = 64}, Precision::BFloat16)[0];
+        faster = widths.back()[0].perToken / narrow.perToken;
+        report.add({"calibrate with R, bf16 beside float, 4096 wide", "ms a token", 1e3 * narrow.perToken, "float",
+                    1e3 * widths.back()[0].perToken, 0, ""});
     }
 
-    // From the widest that was measured, by the powers, to 262,144 tokens of calibration, rank 64 and 341,469 tokens of WikiText-2.
+    // 262,144 tokens of calibration, rank 64, 341,469 tokens of WikiText-2, in windows of 512: blocks times what a block of that size takes,
+    // carried on from the two widest by the power between them.
     struct Model {
         const char *name;
         double blockWeights, blocks;
@@ -170,15 +208,18 @@ void benchGrowth(Report &report, const Options &options)
     const auto dense = [](double hidden, double intermediate, double keys) {
         return 2 * hidden * hidden + 2 * hidden * keys + 3 * hidden * intermediate;
     };
-    const Extents from = widths.back().extents();
     for (const Model &model : {Model{"7 B", dense(4096, 11008, 4096), 32}, Model{"13 B", dense(5120, 13824, 5120), 40},
                                Model{"70 B", dense(8192, 28672, 1024), 80}}) {
-        const std::array<double, 3> tokens = {262144, from.tokens, 341469};
+        const std::array<double, 3> tokens = {262144, 0, 341469};
         for (std::size_t stage = 0; stage < stages.size(); ++stage) {
-            const Growth &by = growth[stage];
-            const double seconds = largest[stage].seconds * std::pow(model.blockWeights / from.blockWeights, by.weights)
-                                   * std::pow(model.blocks / from.blocks, by.blocks) * std::pow(tokens[stage] / from.tokens, stage == 1 ? 0 : by.tokens)
-                                   * std::pow(64 / from.rank, by.rank);
+            const BlockCost &small = widths[1][stage], &large = widths[2][stage];
+            double seconds = 0;
+            if (stage == decomposing)
+                seconds = carried(small, large, model.blockWeights, &BlockCost::fixed);
+            else
+                seconds = large.fixed * model.blockWeights / large.weights
+                          + tokens[stage] * carried(small, large, model.blockWeights, &BlockCost::perToken);
+            seconds *= model.blocks;
             std::string text;
             for (const auto &[cores, efficiency] : {std::pair(2, 0.95), {16, 0.9}, {64, 0.75}})
                 text += fmt::format("{}{} on {} cores", text.empty() ? "" : ", ", readable(seconds / (cores * efficiency)), cores);
