@@ -60,10 +60,9 @@ void addRecipeCommand(CLI::App &app, Invocation &invocation)
     CLI::App *recipe = app.add_subcommand("recipe", "Convert recipes: LQER's TOML, QERA's YAML, our JSON");
     recipe->require_subcommand(1);
     CLI::App *command = recipe->add_subcommand("convert", "Write a recipe in another form");
-    command->footer("The extension says which form: .json is this program's, .toml LQER's configuration, .yaml or .yml QERA's. A "
-                    "line says what the\n"
-                    "target cannot hold. A recipe with rules or exceptions needs --model to become LQER's or QERA's, whose "
-                    "patterns must not overlap.\n\n"
+    command->footer("The extension says which form: .json is this program's, .toml LQER's configuration, .yaml or .yml QERA's. A line says what the\n"
+                    "target cannot hold. Patterns of both must not overlap: QERA's form needs --model to write the layers out, LQER's if the recipe has\n"
+                    "rules or exceptions.\n\n"
                     "Examples:\n"
                     "  lqer recipe convert llama-7b.toml llama-7b.json\n"
                     "  lqer recipe convert llama-7b.toml rank32.json --approximate:approximator:default:rank=32\n"

@@ -22,7 +22,7 @@ QuantizationRecipe qeraRecipe(const QeraConfig &config, std::span<const LinearSi
                               std::vector<std::string> *notes = nullptr);
 
 // A complete configuration with the recipe's plan for these layers; pipeline keys as in the files that come with QERA. What QERA
-// cannot hold gets a line in `lost`; a number format that it does not have throws Error(Unsupported).
+// cannot hold gets a line in `lost`; a number format that it does not have throws Error(Unsupported), no layers Error(Argument).
 Json qeraConfigOf(const QuantizationRecipe &recipe, std::span<const LinearSite> sites, std::vector<std::string> &lost);
 
 }  // namespace lqer

@@ -221,6 +221,8 @@ Json Writing::run()
 
 Json qeraConfigOf(const QuantizationRecipe &recipe, std::span<const LinearSite> sites, std::vector<std::string> &lost)
 {
+    if (sites.empty())
+        throw Error(ErrorCode::Argument, "QERA's configuration needs a model: its patterns name the layers one by one");
     return Writing(recipe, sites, lost).run();
 }
 

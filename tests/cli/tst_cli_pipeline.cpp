@@ -73,6 +73,8 @@ private slots:
             << QStringList{"recipe", "convert", "l2qer-w4a8", "there.json"} << "--overwrite replaces it";
         QTest::newRow("conversion of rules without a model")
             << QStringList{"recipe", "convert", "lqer-llama-7b", "a.toml"} << "needs a model";
+        QTest::newRow("qera without a model")
+            << QStringList{"recipe", "convert", "l2qer-w4a8", "a.yaml"} << "needs a model";
         QTest::newRow("conversion to nothing known")
             << QStringList{"recipe", "convert", "l2qer-w4a8", "a.txt"} << "a recipe is a .json file";
     }
