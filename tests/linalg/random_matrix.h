@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "core/linalg/decomposition.h"
@@ -20,6 +21,19 @@ inline MatrixF64 randomMatrixF64(Index rows, Index cols, unsigned seed)
 inline Matrix randomMatrix(Index rows, Index cols, unsigned seed)
 {
     return randomMatrixF64(rows, cols, seed).cast<float>();
+}
+
+// Whole numbers of at most 8 bits: bfloat16 holds them, and sums of a few hundred products are exact in float.
+inline Matrix wholeNumbers(Index rows, Index cols, unsigned seed)
+{
+    std::mt19937 random(seed);
+    return Matrix::NullaryExpr(rows, cols, [&](Index, Index) { return static_cast<float>(static_cast<int>(random() % 511U) - 255); });
+}
+
+inline bool sameBits(const Matrix &a, const Matrix &b)
+{
+    return a.rows() == b.rows() && a.cols() == b.cols()
+           && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(float)) == 0;
 }
 
 // Activations as transformers have them: correlated channels of log-normal size, a few of them large. (tokens, features)

@@ -3,7 +3,6 @@
 
 #include <QtTest>
 
-#include <random>
 
 #include "core/linalg/bf16_weight.h"
 #include "core/linalg/gemm.h"
@@ -14,13 +13,6 @@ using namespace lqer;
 using namespace lqer::test;
 
 namespace {
-
-// Whole numbers of at most 8 bits: bfloat16 holds them, and sums of a few hundred products are exact in float.
-Matrix wholeNumbers(Index rows, Index cols, unsigned seed)
-{
-    std::mt19937 random(seed);
-    return Matrix::NullaryExpr(rows, cols, [&](Index, Index) { return static_cast<float>(static_cast<int>(random() % 511U) - 255); });
-}
 
 // M and M^T, packed in pieces from M.
 void packBoth(const Matrix &m, Bf16Operand &plain, Bf16Operand &transposed)

@@ -4,8 +4,6 @@
 #include <QtTest>
 
 #include <bit>
-#include <cstring>
-#include <random>
 
 #include "core/linalg/gemm.h"
 #include "core/tensor/half.h"
@@ -16,22 +14,9 @@ using namespace lqer::test;
 
 namespace {
 
-// Whole numbers of at most 8 bits: bfloat16 holds them, and sums of a few hundred products are exact in float.
-Matrix wholeNumbers(Index rows, Index cols, unsigned seed)
-{
-    std::mt19937 random(seed);
-    return Matrix::NullaryExpr(rows, cols, [&](Index, Index) { return static_cast<float>(static_cast<int>(random() % 511U) - 255); });
-}
-
 Matrix rounded(const Matrix &values)
 {
     return values.unaryExpr([](float v) { return bf16ToFloat(floatToBf16(v)); });
-}
-
-bool sameBits(const Matrix &a, const Matrix &b)
-{
-    return a.rows() == b.rows() && a.cols() == b.cols()
-           && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(float)) == 0;
 }
 
 }  // namespace

@@ -4,23 +4,12 @@
 #include <QtTest>
 
 #include <cmath>
-#include <cstring>
 
 #include "core/tensor/half.h"
 #include "tests/linalg/random_matrix.h"
 
 using namespace lqer;
 using namespace lqer::test;
-
-namespace {
-
-bool sameBits(const Matrix &a, const Matrix &b)
-{
-    return a.rows() == b.rows() && a.cols() == b.cols()
-           && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(float)) == 0;
-}
-
-}  // namespace
 
 class TestGemm : public QObject {
     Q_OBJECT

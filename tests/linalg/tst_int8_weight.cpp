@@ -4,12 +4,12 @@
 #include <QtTest>
 
 #include <cmath>
-#include <cstring>
 #include <random>
 
 #include "tests/linalg/random_matrix.h"
 
 using namespace lqer;
+using namespace lqer::test;
 
 namespace {
 
@@ -25,12 +25,6 @@ Matrix blockIntegers(Index rows, Index cols, int most, unsigned seed, int spread
                 values(row, i) = std::ldexp(static_cast<float>(static_cast<int>(random() % static_cast<unsigned>(2 * most + 1)) - most), power);
         }
     return values;
-}
-
-bool sameBits(const Matrix &a, const Matrix &b)
-{
-    return a.rows() == b.rows() && a.cols() == b.cols()
-           && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(float)) == 0;
 }
 
 Matrix product(const Matrix &x, const Matrix &w, const TaskContext &context = {})
