@@ -3,18 +3,17 @@
 #include <QtTest>
 #include <QTemporaryDir>
 
-#include <csignal>
 #include <filesystem>
 #include <random>
 #include <thread>
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "tests/engine/sample_work.h"
+#include "tests/support/kill_drill.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
@@ -71,28 +70,13 @@ private slots:
         for (int round = 0; round < 2; ++round) {
             const std::string broken = at("broken.lqer");
             fs::remove_all(broken);
-            // Longer and longer waits: the end is reached however the load of the machine changes.
-            double wait = 0.1;
-            for (bool running = true; running; wait *= 1.2) {
-                const pid_t child = ::fork();
-                if (child == 0) {
-                    try {
-                        wholeRun(m_checkpoint, broken);
-                    } catch (const std::exception &) {
-                        ::_exit(2);
-                    }
-                    ::_exit(0);
-                }
-                ::usleep(static_cast<useconds_t>(m_seconds * 1e6 * wait * (0.5 + static_cast<double>(random()) / 4294967296.0)));
-                ::kill(child, SIGKILL);
-                int status = 0;
-                ::waitpid(child, &status, 0);
-                running = WIFSIGNALED(status);
-                kills += running ? 1 : 0;
-                QVERIFY(running || WEXITSTATUS(status) == 0);
+            const auto start = [&] { return test::forked([&] { wholeRun(m_checkpoint, broken); }); };
+            const test::KillDrill drill = test::killUntilDone(start, random, m_seconds, 0.1, 1.2, [&] {
                 if (Project::isProject(broken))
                     QVERIFY(Project::open(broken)->verify({}).empty());
-            }
+            });
+            QCOMPARE(drill.exit, 0);
+            kills += drill.kills;
             QCOMPARE(test::shardHashes(broken), m_expected);
             QCOMPARE(wholeRun(m_checkpoint, broken), m_expectedNll);
         }

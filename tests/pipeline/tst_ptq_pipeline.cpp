@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -21,6 +20,7 @@
 #include "core/pipeline/ptq_chunks.h"
 #include "core/pipeline/ptq_pipeline.h"
 #include "tests/pipeline/qera_sample.h"
+#include "tests/support/kill_drill.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
@@ -225,17 +225,9 @@ private slots:
         QVERIFY(test::errorOf([&] { chunk(request(folder), {}); }).find("chunks are missing, 2 of 4: 2, 3") != std::string::npos);
 
         std::mt19937 random(29);
-        int kills = 0;
-        double wait = 0.05;
-        for (int end = -1; end < 0; wait *= 1.3) {
-            const pid_t child = startChunk(folder, 2);
-            ::usleep(static_cast<useconds_t>(m_seconds * 1e6 * wait * (0.5 + static_cast<double>(random()) / 4294967296.0)));
-            ::kill(child, SIGKILL);
-            end = endOf(child);
-            kills += end < 0 ? 1 : 0;
-            QVERIFY(end < 0 || end == done);
-        }
-        QVERIFY(kills > 0);
+        const test::KillDrill drill = test::killUntilDone([&] { return startChunk(folder, 2); }, random, m_seconds, 0.05, 1.3);
+        QCOMPARE(drill.exit, int(done));
+        QVERIFY(drill.kills > 0);
 
         const pid_t third = startChunk(folder, 3);
         const pid_t fourth = startChunk(folder, 3);

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <csignal>
 #include <filesystem>
 #include <random>
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <QProcess>
 #include <QTemporaryDir>
@@ -17,6 +13,7 @@
 #include "core/io/hdf5_file.h"
 #include "core/pipeline/sweep.h"
 #include "tests/engine/sample_work.h"
+#include "tests/support/kill_drill.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
 
@@ -167,29 +164,11 @@ private slots:
     void killedSweepsEndAsUnbrokenOnes()
     {
         std::mt19937 random(31);
-        int kills = 0;
         const std::string broken = at("broken");
-        // Longer and longer waits: the end is reached however the load of the machine changes.
-        double wait = 0.15;
-        for (bool running = true; running; wait *= 1.25) {
-            const pid_t child = ::fork();
-            if (child == 0) {
-                try {
-                    wholeSweep(m_checkpoint, broken, 1, 1);
-                } catch (const std::exception &) {
-                    ::_exit(2);
-                }
-                ::_exit(0);
-            }
-            ::usleep(static_cast<useconds_t>(m_seconds * 1e6 * wait * (0.5 + static_cast<double>(random()) / 4294967296.0)));
-            ::kill(child, SIGKILL);
-            int status = 0;
-            ::waitpid(child, &status, 0);
-            running = WIFSIGNALED(status);
-            kills += running ? 1 : 0;
-            QVERIFY(running || WEXITSTATUS(status) == 0);
-        }
-        QVERIFY2(kills >= 3, qPrintable(QString::number(kills)));
+        const auto start = [&] { return test::forked([&] { wholeSweep(m_checkpoint, broken, 1, 1); }); };
+        const test::KillDrill drill = test::killUntilDone(start, random, m_seconds, 0.15, 1.25);
+        QCOMPARE(drill.exit, 0);
+        QVERIFY2(drill.kills >= 3, qPrintable(QString::number(drill.kills)));
         for (const char *file : files)
             QVERIFY2(bytesOf(broken + "/" + file) == bytesOf(m_whole + "/" + file), file);
         QCOMPARE(shardHashes(broken + "/project.lqer"), shardHashes(m_whole + "/project.lqer"));
