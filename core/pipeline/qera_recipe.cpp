@@ -262,14 +262,10 @@ void Conversion::holdAgainstLayers()
 // block.
 void Conversion::holdAgainstProducts()
 {
-    std::set<std::int64_t> blocks;
-    for (const LinearSite &site : m_sites)
-        if (site.layer >= 0)
-            blocks.insert(site.layer);
-    for (const std::int64_t block : blocks) {
+    // A rule that is added here is about one module, so that no other block's plan changes.
+    const ModelPlan planned = m_recipe.planFor(m_sites);
+    for (const auto &[block, plan] : planned.attention) {
         const std::string module = attentionModule(m_sites, block);
-        if (module.empty())
-            continue;
         AttentionSettings wanted;
         for (std::size_t product = 0; product < 2; ++product) {
             std::optional<std::string> key;
@@ -286,7 +282,6 @@ void Conversion::holdAgainstProducts()
                             fmt::format("matches attention products of '{}' but is about linear layers (name: qera)", module));
             setProduct(wanted, product, entry);
         }
-        const AttentionPlan plan = m_recipe.attentionFor(block, module);
         if (plan.query == *wanted.query && plan.key == *wanted.key && plan.probabilities == *wanted.probabilities
             && plan.value == *wanted.value)
             continue;

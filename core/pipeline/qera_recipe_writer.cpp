@@ -190,20 +190,13 @@ Json Writing::run()
     scalings(config);
 
     Meanings meanings;
-    std::set<std::int64_t> blocks;
-    for (const LinearSite &site : m_sites) {
-        meanings.emplace_back(RE2::QuoteMeta(site.name), entryName(linearEntry(site, m_recipe.planFor(site)), "default"));
-        if (site.layer >= 0)
-            blocks.insert(site.layer);
-    }
-    for (const std::int64_t block : blocks) {
-        const std::string module = attentionModule(m_sites, block);
-        if (module.empty())
-            continue;
-        const AttentionPlan plan = m_recipe.attentionFor(block, module);
+    const ModelPlan planned = m_recipe.planFor(m_sites);
+    for (const LinearSite &site : m_sites)
+        meanings.emplace_back(RE2::QuoteMeta(site.name), entryName(linearEntry(site, planned.layers.at(site.name)), "default"));
+    for (const auto &[block, plan] : planned.attention) {
         const std::string first = entryName(productEntry(plan.query, plan.key), "default-matmul");
         const std::string second = entryName(productEntry(plan.probabilities, plan.value), "default-matmul");
-        const std::string name = RE2::QuoteMeta(module);
+        const std::string name = RE2::QuoteMeta(attentionModule(m_sites, block));
         if (first == second) {
             meanings.emplace_back(name + R"(\.(matmul_0|matmul_1|bmm_0|bmm_1))", first);
         } else {
