@@ -11,6 +11,7 @@
 #include <QToolBar>
 #include <QUrl>
 
+#include "tests/support/shared_data.h"
 #include "widgets/session/preferences.h"
 
 namespace lqer::test {
@@ -100,6 +101,28 @@ bool chooseByMouse(QComboBox *box, const QString &entry)
     QTest::mouseMove(list->viewport(), place);
     QTest::mouseClick(list->viewport(), Qt::LeftButton, Qt::NoModifier, place);
     return Studio::until([&] { return !list->isVisible(); });
+}
+
+QString demo()
+{
+    return QString::fromStdString(sourcePath("resources/demo"));
+}
+
+QPushButton *button(const QWidget *parent, const QString &text)
+{
+    for (QPushButton *one : parent->findChildren<QPushButton *>())
+        if (one->text() == text)
+            return one;
+    return nullptr;
+}
+
+void shortRuns(Session &session)
+{
+    RunSettings settings = session.runSettings();
+    settings.windowLength = 64;
+    settings.calibrationWindows = 8;
+    settings.evaluationWindows = 8;
+    session.setRunSettings(settings);
 }
 
 }  // namespace lqer::test

@@ -3,6 +3,7 @@
 
 #include <QComboBox>
 #include <QEventLoop>
+#include <QPushButton>
 #include <QTemporaryDir>
 #include <QTest>
 
@@ -34,6 +35,12 @@ struct Studio {
     std::unique_ptr<MainWindow> window;
 };
 
+// The demo checkpoint's folder.
+QString demo();
+// Few windows: the numbers do not matter then, what happens does.
+void shortRuns(Session &session);
+// The button below `parent` with this text, '&' included; null if there is none.
+QPushButton *button(const QWidget *parent, const QString &text);
 // The visible widget below `parent` that assistive technology calls `name`; null if there is none.
 template <typename Widget>
 Widget *named(const QWidget *parent, const QString &name)
