@@ -5,10 +5,10 @@
 
 namespace lqer {
 
-void LinearOperator::apply(const ConstMatrixRef &x, MatrixRef y) const
+void LinearOperator::apply(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const
 {
     MatrixPool pool;
-    apply(LinearInput(x, pool), std::move(y));
+    apply(LinearInput(x, pool), std::move(y), context);
 }
 
 std::unique_ptr<LinearOperator> ForwardHooks::makeLinear(const LinearSite &, const Matrix &, const Vector &) { return nullptr; }

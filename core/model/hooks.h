@@ -46,10 +46,10 @@ private:
 class LinearOperator {
 public:
     virtual ~LinearOperator() = default;
-    // y (tokens, out).
-    virtual void apply(const LinearInput &x, MatrixRef y) const = 0;
+    // y (tokens, out). Polls the stop token wherever the layer may take longer than a second.
+    virtual void apply(const LinearInput &x, MatrixRef y, const TaskContext &context) const = 0;
     // Of an input that nobody else reads.
-    void apply(const ConstMatrixRef &x, MatrixRef y) const;
+    void apply(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context = {}) const;
 };
 
 // The operands of the two attention products, in the layout the papers' code quantizes them (numerics.md D):

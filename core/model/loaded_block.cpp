@@ -25,7 +25,7 @@ PooledMatrix LoadedLinear::apply(const LinearInput &x, const TaskContext &contex
 {
     PooledMatrix y = x.pool().take(x.x().rows(), m_out);
     if (m_replacement) {
-        m_replacement->apply(x, *y);
+        m_replacement->apply(x, *y, context);
         return y;
     }
     if (m_narrow)

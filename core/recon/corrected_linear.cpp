@@ -87,18 +87,18 @@ public:
             m_floats.emplace(std::move(values));
     }
     // x: its values, quantized; what is made of them is kept there.
-    void multiply(const LinearInput &x, MatrixRef y) const
+    void multiply(const LinearInput &x, MatrixRef y, const TaskContext &context) const
     {
         if (m_integers) {
-            const auto &rows = x.made<Int8Rows>("int8", [&] { return Int8Rows(x.x(), x.pool()); });
+            const auto &rows = x.made<Int8Rows>("int8", [&] { return Int8Rows(x.x(), x.pool(), context); });
             if (rows.isExact())
-                m_integers->multiply(rows, std::move(y));
+                m_integers->multiply(rows, std::move(y), context);
             else  // a tiny value that passed through
-                multiplyTransposed(x.x(), m_integers->values(), std::move(y));
+                multiplyTransposed(x.x(), m_integers->values(), std::move(y), context);
         } else if (m_narrow) {
-            m_narrow->multiply(x.made<Bf16Rows>("bf16", [&] { return Bf16Rows(x.x(), x.pool()); }), std::move(y));
+            m_narrow->multiply(x.made<Bf16Rows>("bf16", [&] { return Bf16Rows(x.x(), x.pool(), context); }), std::move(y), context);
         } else {
-            m_floats->multiply(x.x(), std::move(y));
+            m_floats->multiply(x.x(), std::move(y), context);
         }
     }
     Matrix values() const { return m_integers ? m_integers->values() : m_narrow ? m_narrow->values() : m_floats->values(); }
@@ -172,8 +172,9 @@ CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCor
 
 CorrectedLinear::~CorrectedLinear() = default;
 
-void CorrectedLinear::apply(const LinearInput &given, MatrixRef y) const
+void CorrectedLinear::apply(const LinearInput &given, MatrixRef y, const TaskContext &context) const
 {
+    context.checkStop();
     const State &s = *m_state;
     MatrixPool &pool = given.pool();
     const LinearInput &x =
@@ -181,20 +182,20 @@ void CorrectedLinear::apply(const LinearInput &given, MatrixRef y) const
             ? *given.made<QuantizedInput>(fmt::format("{}{}", s.activation.text, s.flatActivations ? ", flat" : ""),
                                           [&] { return s.quantized(given.x(), pool); }).input
             : given;
-    s.weight.multiply(x, y);
+    s.weight.multiply(x, y, context);
     if (s.bias.size() > 0)
         addToRows(y, s.bias);
     if (s.rank == 0)
         return;
     PooledMatrix xa = pool.take(y.rows(), s.rank);
-    s.a.multiply(x, *xa);
+    s.a.multiply(x, *xa, context);
     s.quantize(s.xa, xa->data(), *xa);
     // A few tokens at a time, as long as what is made of them is in the cache.
     constexpr Index fewTokens = 48;
     for (Index begin = 0, step = s.xabByToken ? fewTokens : y.rows(); begin < y.rows(); begin += step) {
         const Index tokens = std::min(step, y.rows() - begin);
         PooledMatrix xab = pool.take(tokens, y.cols());
-        s.b.multiply(LinearInput(xa->middleRows(begin, tokens), pool), *xab);
+        s.b.multiply(LinearInput(xa->middleRows(begin, tokens), pool), *xab, context);
         s.quantize(s.xab, xab->data(), *xab);
         add(y.middleRows(begin, tokens), *xab);
     }

@@ -22,8 +22,8 @@ struct LinearFormats {
     friend bool operator==(const LinearFormats &, const LinearFormats &) = default;
 };
 
-// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Each call is computed on the calling thread. Each of the three products is
-// computed in integers of 8 bits where the first operand's format has at most 7 significant bits under powers of two for multiples of
+// y = Qx(x) Wq^T + Qb(b) + Qxab(Qxa(Qx(x) A) B), float32. Products in fixed blocks of tokens over the pool, values quantized on the
+// calling thread; polls the stop token between such steps. Each of the three products is computed in integers of 8 bits where the first operand's format has at most 7 significant bits under powers of two for multiples of
 // 32 neighbours, the second operand's values fit the same form (looked at) and the processor multiplies such integers: sums are exact
 // within 32 neighbours. Else in bfloat16, exact products again, where it holds the second operand, the format leaves at most 8
 // significant bits and the processor can. All but the products of inputs that a format passes through as they are, |x| <= 1e-8 in
@@ -37,7 +37,7 @@ public:
     CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCorrection correction, const LinearFormats &formats);
     ~CorrectedLinear() override;
     using LinearOperator::apply;
-    void apply(const LinearInput &x, MatrixRef y) const override;
+    void apply(const LinearInput &x, MatrixRef y, const TaskContext &context) const override;
     Matrix quantizedWeight() const;
     const Vector &quantizedBias() const;
 

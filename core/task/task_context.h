@@ -14,9 +14,10 @@
 
 namespace lqer {
 
-// Where paused work waits. Shared by the job and whoever presses the button.
+// Where work asks whether it may go on, and waits while it is paused. Shared by the job and whoever presses the button.
 class PauseGate {
 public:
+    virtual ~PauseGate() = default;
     void setPaused(bool paused)
     {
         {
@@ -31,7 +32,7 @@ public:
         return m_paused;
     }
     // Returns when not paused or when a stop is requested.
-    void wait(std::stop_token stop)
+    virtual void wait(std::stop_token stop)
     {
         std::unique_lock lock(m_mutex);
         m_changed.wait(lock, std::move(stop), [this] { return !m_paused; });

@@ -40,7 +40,7 @@ struct Opened {
 class LoopLinear final : public LinearOperator {
 public:
     LoopLinear(Matrix weight, Vector bias, float scale) : m_weight(std::move(weight)), m_bias(std::move(bias)), m_scale(scale) {}
-    void apply(const LinearInput &input, MatrixRef y) const override
+    void apply(const LinearInput &input, MatrixRef y, const TaskContext &) const override
     {
         const ConstMatrixRef &x = input.x();
         for (Index t = 0; t < x.rows(); ++t)

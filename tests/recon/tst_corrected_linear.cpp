@@ -6,6 +6,7 @@
 #include "core/linalg/float_weight.h"
 #include "tests/linalg/random_matrix.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/stop_at_poll.h"
 
 using namespace lqer;
 using namespace lqer::test;
@@ -204,6 +205,28 @@ private slots:
         QCOMPARE(y(0, 3), 5.0F);
         QCOMPARE(y(1, 2), 5.0F);
         QCOMPARE(y(1, 27), 5.0F);
+    }
+
+    // 1100 tokens: three blocks of each product with W_q and A, 23 of what is made of x A, and what lies between.
+    void aStopEndsTheProductThatRuns_data()
+    {
+        QTest::addColumn<QString>("activation");
+        QTest::newRow("float") << "passthrough";
+        QTest::newRow("bfloat16") << "mxint:width=8,block_size=16";
+        QTest::newRow("integers") << "mxint:width=8,block_size=32";
+    }
+    void aStopEndsTheProductThatRuns()
+    {
+        QFETCH(QString, activation);
+        const Layer layer;
+        LinearFormats formats;
+        formats.activation = formats.xa = formats.xab = FormatSpec::parse(activation.toStdString());
+        const CorrectedLinear linear(quantized(layer.weight, FormatSpec::parse("mxint:width=4,block_size=16"), {24, 48}), layer.bias,
+                                     layer.correction, formats);
+        const Matrix x = randomMatrix(1100, 48, 7);
+        Matrix y(1100, 24);
+        const long polls = pollsOf([&](const TaskContext &context) { linear.apply(x, y, context); });
+        QVERIFY2(polls >= 3 + 3 + 23, qPrintable(QString::number(polls)));
     }
 
     void partsThatDoNotFitAreRefused()
