@@ -26,8 +26,8 @@ struct SymmetricEigen {
 };
 // Both work in the matrix they are given: hand it over where it is not needed any more.
 SymmetricEigen symmetricEigen(MatrixF64 matrix);
-// Values only, ascending.
-VectorF64 symmetricEigenvalues(MatrixF64 matrix);
+// Values only, ascending. Of a large matrix by reduction to a band, on the pool; polls the stop token.
+VectorF64 symmetricEigenvalues(MatrixF64 matrix, const TaskContext &context = {});
 
 struct SymmetricLeading {
     VectorF64 values;   // all n, descending

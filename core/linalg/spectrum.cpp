@@ -2,60 +2,25 @@
 #include "core/linalg/spectrum.h"
 
 #include <algorithm>
-#include <vector>
-
-#include <fmt/format.h>
-#include <lapacke.h>
 
 #include "core/base/check.h"
-#include "core/base/error.h"
 #include "core/base/large_pages.h"
 #include "core/linalg/blas.h"
 #include "core/linalg/gemm.h"
+#include "core/linalg/reflections.h"
+#include "core/linalg/symmetric_band.h"
 
 namespace lqer {
 
 namespace {
 
-// Width of the band: products grow with it in speed, LAPACK's part in time.
+// Width of the band: products grow with it in speed, what follows in time.
 constexpr Index block = 32;
 // A matrix with this many times as many rows as columns is made square first.
 constexpr double tall = 5.0 / 3.0;
 
-void check(lapack_int info, Index rows, Index cols)
-{
-    if (info != 0)
-        throw Error(ErrorCode::Numeric, fmt::format("singular values of a {}x{} matrix: LAPACK gave up (info {})", rows, cols, info));
-}
-
-// Q = I - V^T T V, a product of Householder reflections. v holds their vectors as rows, with their ones and zeros.
-struct Reflections {
-    Matrix v;
-    Matrix tTransposed;
-};
-
-// panel Q = [L 0] with L lower triangular; panel becomes that. LAPACK sees rows as columns, so to it this is the QR factorization.
-Reflections reduceRows(Matrix &panel)
-{
-    const Index length = panel.cols();
-    const Index count = std::min(panel.rows(), length);
-    Vector tau(count);
-    check(LAPACKE_sgeqrf(LAPACK_COL_MAJOR, blasInt(length), blasInt(panel.rows()), panel.data(), blasInt(length), tau.data()), panel.rows(), length);
-    Reflections q{panel.topRows(count), Matrix(count, count)};
-    for (Index i = 0; i < count; ++i) {
-        q.v.row(i).head(i).setZero();
-        q.v(i, i) = 1;
-        panel.row(i).tail(length - i - 1).setZero();
-    }
-    q.tTransposed.setZero();
-    check(LAPACKE_slarft(LAPACK_COL_MAJOR, 'F', 'C', blasInt(length), blasInt(count), q.v.data(), blasInt(length), tau.data(), q.tTransposed.data(),
-                         blasInt(count)),
-          panel.rows(), length);
-    return q;
-}
-
 // The first columns of `matrix` reduced from the left: Q^T columns = [R; 0]. Returns R, upper triangular.
-Matrix reduceColumns(const MatrixRef &matrix, Index width, Reflections &q)
+Matrix reduceColumns(const MatrixRef &matrix, Index width, Reflections<Matrix> &q)
 {
     Matrix panel = matrix.leftCols(width).transpose();
     q = reduceRows(panel);
@@ -63,7 +28,7 @@ Matrix reduceColumns(const MatrixRef &matrix, Index width, Reflections &q)
 }
 
 // T^T V C for a C of as many rows as the reflections are long: Q^T C = C - V^T (T^T V C).
-Matrix coefficients(const Reflections &q, const MatrixRef &c, const TaskContext &context)
+Matrix coefficients(const Reflections<Matrix> &q, const MatrixRef &c, const TaskContext &context)
 {
     Matrix vc(q.v.rows(), c.cols()), z(q.v.rows(), c.cols());
     multiply(q.v, c, vc, context);
@@ -79,7 +44,7 @@ Matrix triangular(Matrix matrix, const TaskContext &context)
         context.checkStop();
         const Index width = std::min(block, cols - begin);
         const Index rest = cols - begin - width;
-        Reflections q;
+        Reflections<Matrix> q;
         matrix.block(begin, begin, width, width) = reduceColumns(matrix.bottomRightCorner(matrix.rows() - begin, cols - begin), width, q);
         matrix.block(begin + width, begin, matrix.rows() - begin - width, width).setZero();
         if (rest == 0)
@@ -91,7 +56,7 @@ Matrix triangular(Matrix matrix, const TaskContext &context)
     return matrix.topRows(cols);
 }
 
-// Lower triangle of B^T B for B = band, upper triangular blocks on the diagonal and lower triangular ones right of them, in LAPACK's band storage.
+// Lower triangle of B^T B for B = band, upper triangular blocks on the diagonal and lower triangular ones right of them.
 class BandGram {
 public:
     explicit BandGram(Index order) : m_width(std::min(block, order - 1)), m_band(MatrixF64::Zero(order, m_width + 1)) {}
@@ -108,16 +73,7 @@ public:
     }
 
     // Roots of the eigenvalues, descending.
-    VectorF64 roots()
-    {
-        const Index order = m_band.rows();
-        VectorF64 values(order);
-        double unused = 0;
-        check(LAPACKE_dsbevd_2stage(LAPACK_COL_MAJOR, 'N', 'L', blasInt(order), blasInt(m_width), m_band.data(), blasInt(m_width + 1), values.data(),
-                                    &unused, 1),
-              order, order);
-        return values.reverse().cwiseMax(0.0).cwiseSqrt();
-    }
+    VectorF64 roots(const TaskContext &context) const { return bandEigenvalues(m_band, context).reverse().cwiseMax(0.0).cwiseSqrt(); }
 
 private:
     void addBlock(Index row, Index column, const MatrixF64 &values)
@@ -131,7 +87,7 @@ private:
     }
 
     Index m_width;
-    MatrixF64 m_band;  // row j: column j of the matrix from the diagonal down
+    MatrixF64 m_band;  // as bandEigenvalues() takes it
 };
 
 }  // namespace
@@ -162,7 +118,7 @@ VectorF64 allSingularValues(Matrix matrix, const TaskContext &context)
         const Index width = std::min(block, order - begin);
         const Index rest = order - begin - width;
         const Index below = matrix.rows() - begin - width;
-        Reflections left;
+        Reflections<Matrix> left;
         const Matrix diagonal = reduceColumns(matrix.bottomRightCorner(matrix.rows() - begin, width + rest), width, left);
         if (rest == 0) {
             band.add(begin, diagonal, Matrix(width, 0));
@@ -172,7 +128,7 @@ VectorF64 allSingularValues(Matrix matrix, const TaskContext &context)
         const MatrixRef columns = matrix.bottomRightCorner(matrix.rows() - begin, rest);
         const Matrix z = coefficients(left, columns, context);
         Matrix panel = columns.topRows(width) - left.v.leftCols(width).transpose() * z;
-        const Reflections right = reduceRows(panel);
+        const Reflections<Matrix> right = reduceRows(panel);
         band.add(begin, diagonal, panel.leftCols(std::min(width, rest)));
 
         // Q_l^T C Q_r = C - V_l^T Z - Y V_r with Y = (C - V_l^T Z) V_r^T T_r, below the rows that are done.
@@ -191,13 +147,12 @@ VectorF64 allSingularValues(Matrix matrix, const TaskContext &context)
         outer.rightCols(count) = y;
         subtractProduct(outer, inner, c, context);
     }
-    context.checkStop();
-    return band.roots();
+    return band.roots(context);
 }
 
 std::uint64_t allSingularValuesBytes(Index rows, Index cols)
 {
-    // A turned copy, or what a tall one is reduced to; vectors and products of one block; the band and LAPACK's copies of it.
+    // A turned copy, or what a tall one is reduced to; vectors and products of one block; the band and a wider copy of it.
     const Index larger = std::max(rows, cols), order = std::min(rows, cols);
     const Index copies = rows < cols ? rows * cols : static_cast<double>(rows) > tall * static_cast<double>(cols) ? order * order : 0;
     return static_cast<std::uint64_t>(copies + 12 * block * larger) * sizeof(float) + static_cast<std::uint64_t>(6 * block * order) * sizeof(double);

@@ -302,7 +302,7 @@ VectorF64 allSingularValues(const ConstMatrixRef &error, const FloatScaling &sca
         }
         context.checkStop();
         fillUpper(g, context);
-        sigma = rootsOf(symmetricEigenvalues(std::move(g)).reverse());
+        sigma = rootsOf(symmetricEigenvalues(std::move(g), context).reverse());
     } else if (scaling.isDiagonal()) {
         const Vector root = scaling.diagonal().cwiseSqrt();
         Matrix shaped = onLargePages(Matrix(out, in));
