@@ -2,6 +2,8 @@
 #include "core/base/large_pages.h"
 
 #include <cstdint>
+#include <cstdlib>
+#include <new>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -9,10 +11,15 @@
 
 namespace lqer {
 
+namespace {
+
+constexpr std::size_t page = 2U << 20U;
+
+}  // namespace
+
 void preferLargePages(void *begin, std::size_t bytes)
 {
 #ifdef __linux__
-    constexpr std::uintptr_t page = 2U << 20U;
     const auto first = (reinterpret_cast<std::uintptr_t>(begin) + page - 1) / page * page;
     const auto last = (reinterpret_cast<std::uintptr_t>(begin) + bytes) / page * page;
     if (first + page < last)  // two pages or more that lie wholly inside, so that nothing else comes to lie on them
@@ -21,6 +28,16 @@ void preferLargePages(void *begin, std::size_t bytes)
     static_cast<void>(begin);
     static_cast<void>(bytes);
 #endif
+}
+
+void *allocateOnLargePages(std::size_t bytes)
+{
+    constexpr std::size_t line = 64;
+    void *memory = std::aligned_alloc(bytes > 2 * page ? page : line, (bytes + line - 1) / line * line);
+    if (!memory)
+        throw std::bad_alloc();
+    preferLargePages(memory, bytes);
+    return memory;
 }
 
 }  // namespace lqer

@@ -9,7 +9,11 @@ namespace lqer {
 // of the time, and products that stride through it miss fewer translations. A wish: nothing depends on it, small extents are left alone.
 void preferLargePages(void *begin, std::size_t bytes);
 
-// The same for a matrix (Eigen) whose elements are not set yet.
+// New memory that begins with such a page where it is larger than two of them, with a cache line where not; for std::free(). Throws
+// std::bad_alloc.
+void *allocateOnLargePages(std::size_t bytes);
+
+// preferLargePages() for a matrix (Eigen) whose elements are not set yet.
 template <typename Dense>
 Dense &&onLargePages(Dense &&matrix)
 {

@@ -5,8 +5,11 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
-#include <new>
 #include <vector>
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "core/base/check.h"
 #include "core/base/large_pages.h"
@@ -41,16 +44,55 @@ struct Free {
 
 using Values = std::unique_ptr<std::uint16_t[], Free>;
 
-// Whole cache lines, not set.
 Values uninitialized(std::size_t count)
 {
-    constexpr std::size_t line = 64;
-    auto *values = static_cast<std::uint16_t *>(std::aligned_alloc(line, (count * sizeof(std::uint16_t) + line - 1) / line * line));
-    if (!values)
-        throw std::bad_alloc();
-    preferLargePages(values, count * sizeof(std::uint16_t));
-    return Values(values);
+    return Values(static_cast<std::uint16_t *>(allocateOnLargePages(count * sizeof(std::uint16_t))));
 }
+
+constexpr Index square = 16;  // extent of what is transposed at a time, in pairs of bfloat16: 16 vectors of 16
+
+#ifdef __x86_64__
+
+// Swaps the upper lanes of each group of 2 * Step with the lower ones of the vector Step further on.
+template <int Step>
+[[gnu::target("avx512f"), gnu::always_inline]] inline void exchange(__m512i *rows)
+{
+    constexpr auto upper = static_cast<__mmask16>(Step == 8 ? 0xFF00 : Step == 4 ? 0xF0F0 : Step == 2 ? 0xCCCC : 0xAAAA);
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);  // 16 and on: of the second vector
+    const __m512i first = _mm512_mask_add_epi32(lane, upper, lane, _mm512_set1_epi32(16 - Step));
+    const __m512i second = _mm512_mask_add_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(Step)), upper, lane, _mm512_set1_epi32(16));
+    for (int i = 0; i < 16; ++i)
+        if ((i & Step) == 0) {
+            const __m512i a = rows[i], b = rows[i + Step];
+            rows[i] = _mm512_permutex2var_epi32(a, first, b);
+            rows[i + Step] = _mm512_permutex2var_epi32(a, second, b);
+        }
+}
+
+// to(j, i) = from(i, j); `to` of row stride `panel`.
+[[gnu::target("avx512f")]] void transposeSquare(const std::uint32_t (&from)[square][square], std::uint32_t *to)
+{
+    __m512i rows[16];
+    for (int i = 0; i < 16; ++i)
+        rows[i] = _mm512_loadu_si512(from[i]);
+    exchange<8>(rows);
+    exchange<4>(rows);
+    exchange<2>(rows);
+    exchange<1>(rows);
+    for (int i = 0; i < 16; ++i)
+        _mm512_storeu_si512(to + i * panel, rows[i]);
+}
+
+#else
+
+void transposeSquare(const std::uint32_t (&from)[square][square], std::uint32_t *to)
+{
+    for (Index i = 0; i < square; ++i)
+        for (Index j = 0; j < square; ++j)
+            to[j * panel + i] = from[i][j];
+}
+
+#endif
 
 // y = x M for slabs of `columns` columns, x of `rows` rows.
 dnnl::matmul::primitive_desc slabProduct(Index rows, Index inner, Index columns)
@@ -126,21 +168,16 @@ Index Bf16Operand::columns() const { return m_state->columns; }
 void Bf16Operand::pack(Index row, Index column, const ConstMatrixRef &piece)
 {
     LQER_ASSERT(row % pieceRows == 0 && column % panel == 0 && row + piece.rows() <= rows() && column + piece.cols() <= columns());
-    const Index stride = piece.outerStride();
-    for (Index first = 0; first < piece.cols(); first += panel) {
-        const Index count = std::min(panel, piece.cols() - first);
-        for (Index pair = 0; pair < piece.rows(); pair += 2) {
-            const float *upper = piece.data() + pair * stride + first;
-            const bool single = pair + 1 == piece.rows();
-            const float *lower = single ? upper : upper + stride;
-            forProcessor([=, to = m_state->at(row + pair, column + first)] {
-                for (Index i = 0; i < count; ++i) {
-                    to[2 * i] = floatToBf16(upper[i]);
-                    to[2 * i + 1] = single ? std::uint16_t(0) : floatToBf16(lower[i]);
-                }
-            });
-        }
-    }
+    for (Index first = 0; first < piece.cols(); first += panel)
+        forProcessor([from = piece.data() + first, to = reinterpret_cast<std::uint32_t *>(m_state->at(row, column + first)),
+                      stride = piece.outerStride(), rows = piece.rows(), count = std::min(panel, piece.cols() - first)]() mutable {
+            for (Index pair = 0; pair < rows / 2; ++pair, from += 2 * stride, to += panel)
+                for (Index i = 0; i < count; ++i)
+                    to[i] = floatToBf16(from[i]) | static_cast<std::uint32_t>(floatToBf16(from[stride + i])) << 16U;
+            if (rows % 2)
+                for (Index i = 0; i < count; ++i)
+                    to[i] = floatToBf16(from[i]);
+        });
 }
 
 void Bf16Operand::packTransposed(Index row, Index column, const ConstMatrixRef &piece)
@@ -148,22 +185,19 @@ void Bf16Operand::packTransposed(Index row, Index column, const ConstMatrixRef &
     LQER_ASSERT(row % panel == 0 && column % rowStep == 0 && column + piece.cols() <= rows() && row + piece.rows() <= columns());
     // Here `column` and the piece's columns run along M's rows: neighbours in a row of the piece are a pair.
     const Index stride = piece.outerStride();
-    const Index inner = padded(piece.cols(), 2);
-    std::vector<std::uint32_t> pairs(static_cast<std::size_t>(panel * (inner / 2)));
-    for (Index first = 0; first < piece.rows(); first += panel) {
-        const Index count = std::min(panel, piece.rows() - first);
-        for (Index i = 0; i < count; ++i)
-            forProcessor([from = piece.data() + (first + i) * stride, to = pairs.data() + i * (inner / 2), columns = piece.cols()] {
-                for (Index pair = 0; pair < columns / 2; ++pair)
-                    to[pair] = floatToBf16(from[2 * pair]) | static_cast<std::uint32_t>(floatToBf16(from[2 * pair + 1])) << 16U;
-                if (columns % 2)
-                    to[columns / 2] = floatToBf16(from[columns - 1]);
+    for (Index top = 0; top < piece.rows(); top += square)
+        for (Index left = 0; left < piece.cols(); left += 2 * square) {
+            std::uint32_t pairs[square][square];
+            const Index rows = std::min(square, piece.rows() - top), columns = std::min(2 * square, piece.cols() - left);
+            if (rows < square || columns < 2 * square)
+                std::fill_n(&pairs[0][0], square * square, 0U);
+            forProcessor([from = piece.data() + top * stride + left, &pairs, stride, rows, columns] {
+                for (Index i = 0; i < rows; ++i)
+                    for (Index j = 0; j < columns; ++j)
+                        reinterpret_cast<std::uint16_t *>(pairs[i])[j] = floatToBf16(from[i * stride + j]);
             });
-        auto *to = reinterpret_cast<std::uint32_t *>(m_state->at(column, row + first));
-        for (Index pair = 0; pair < inner / 2; ++pair)
-            for (Index i = 0; i < count; ++i)
-                to[pair * panel + i] = pairs[static_cast<std::size_t>(i * (inner / 2) + pair)];
-    }
+            transposeSquare(pairs, reinterpret_cast<std::uint32_t *>(m_state->at(column + left, row + top)));
+        }
 }
 
 void Bf16Operand::multiply(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const

@@ -11,6 +11,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/large_pages.h"
 #include "core/linalg/gemm.h"
 
 namespace lqer {
@@ -59,7 +60,7 @@ Matrix orthonormalized(const Matrix &block, double shortest, const TaskContext &
 
 }  // namespace
 
-BlockKrylov::BlockKrylov(Index n, Index block, Index capacity, std::uint64_t seed) : m_block(block), m_rows(capacity, n), m_engine(seed)
+BlockKrylov::BlockKrylov(Index n, Index block, Index capacity, std::uint64_t seed) : m_block(block), m_rows(onLargePages(Matrix(capacity, n))), m_engine(seed)
 {
     LQER_ASSERT(block >= 1 && capacity <= n);
 }

@@ -64,13 +64,17 @@ ErrorGram::ErrorGram(const ConstMatrixRef &error, const FloatScaling &scaling, P
     constexpr Index rows = Bf16Operand::pieceRows, columns = Bf16Operand::pieceColumns;
     m_toInput = std::make_unique<Bf16Operand>(out, in);
     m_toOutput = std::make_unique<Bf16Operand>(in, out);
-    const Vector root = scaling.diagonal().cwiseSqrt();
+    const Vector root = scaling.isDiagonal() ? Vector(scaling.diagonal().cwiseSqrt()) : Vector::Ones(in);
     parallelFor(context, out, rows, [&](Index begin, Index end) {
+        Matrix piece;  // rows next to each other: those of the error often lie a power of two apart, on the same few places of the cache
         for (Index left = 0; left < in; left += columns) {
-            const Index width = std::min(columns, in - left);
-            Matrix piece = error.block(begin, left, end - begin, width);
-            if (scaling.isDiagonal())
-                piece *= root.segment(left, width).asDiagonal();
+            piece.resize(end - begin, std::min(columns, in - left));
+            forProcessor([from = error.data() + begin * error.outerStride() + left, stride = error.outerStride(), scale = root.data() + left,
+                          to = piece.data(), height = piece.rows(), width = piece.cols()] {
+                for (Index row = 0; row < height; ++row)
+                    for (Index i = 0; i < width; ++i)
+                        to[row * width + i] = from[row * stride + i] * scale[i];
+            });
             m_toInput->pack(begin, left, piece);
             m_toOutput->packTransposed(begin, left, piece);
         }
