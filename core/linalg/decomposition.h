@@ -57,15 +57,17 @@ MatrixF64 symmetricSqrt(const ConstMatrixF64Ref &matrix);
 using GramOperator = std::function<void(const ConstMatrixRef &x, MatrixRef y)>;
 
 struct LeadingSubspace {
-    MatrixF64 vectors;  // (k, n), rows: orthonormal Ritz vectors of the k largest eigenvalues, descending
-    VectorF64 values;   // k Ritz values of G, descending (sigma^2), to the accuracy of the products
+    // (k, n), rows: orthonormal Ritz vectors of the k largest eigenvalues, descending, improved by what the last product says beyond its
+    // space.
+    MatrixF64 vectors;
+    VectorF64 values;   // k Ritz values of G, descending (sigma^2), to the accuracy of the products: the vectors capture as much or more
     Index blocks = 0;   // Krylov blocks built
 };
 struct LeadingSubspaceOptions {
     Index block = 32;
     Index maxBlocks = 64;
-    double tolerance = 1e-4;      // stop when the summed top-k Ritz energy has less than this still to gain, relative, as its growth
-                                  // over the last two blocks, taken to go on in the same proportion, says
+    double tolerance = 1e-4;      // stop when what the vectors capture has less than this still to gain, relative, as the growth of the
+                                  // summed top-k Ritz values over the last three blocks says
     std::uint64_t seed = 0x1F2E;  // of the random start block
 };
 // Block Krylov iteration with full reorthogonalisation (Golub and Underwood 1977; Musco and Musco 2015). n is the order of G; k

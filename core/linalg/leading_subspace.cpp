@@ -14,8 +14,10 @@ namespace lqer {
 
 namespace {
 
-// Growth of the energy from block to block falls like a geometric series, but never counts as falling faster than this.
+// Growth of the energy from block to block falls faster and faster, but never counts as falling faster than this.
 constexpr double fastestDecay = 0.2;
+// Of the energy that still has to be gained, what stepFurther() leaves: 0.24 to 0.46 were measured.
+constexpr double leftByStep = 0.4;
 
 // Says when the sum of the k largest Ritz values has next to nothing left to gain.
 class EnergyGrowth {
@@ -26,8 +28,10 @@ public:
     {
         const double growth = energy - m_energy;
         const bool known = m_energy > 0 && m_growth > 0;
-        const double decay = known ? std::max(growth / m_growth, fastestDecay) : 1.0;
-        const bool ended = m_energy > 0 && (growth <= 0 || (decay < 1 && growth * decay / (1 - decay) <= m_tolerance * energy));
+        const double decay = known ? growth / m_growth : 1.0;
+        const double next = std::max(m_decay > 0 ? decay * std::min(decay / m_decay, 1.0) : decay, fastestDecay);
+        const bool ended = m_energy > 0 && (growth <= 0 || (next < 1 && leftByStep * growth * next / (1 - next) <= m_tolerance * energy));
+        m_decay = known ? decay : 0;
         m_growth = m_energy > 0 ? growth : 0;
         m_energy = energy;
         return ended || energy <= 0;
@@ -35,8 +39,22 @@ public:
 
 private:
     double m_tolerance;
-    double m_energy = 0, m_growth = 0;
+    double m_energy = 0, m_growth = 0, m_decay = 0;
 };
+
+// Ritz vectors V (k, n), the rows, gain what the next block would teach them to first order. G V^T = V^T values + residual^T Y, Y (b, k) the
+// vectors' coefficients in the newest block, so a vector lacks of the residual's direction its part over value - rho, rho being the Rayleigh
+// quotient out there: that of the newest block, but not more than half of the value.
+void stepFurther(Matrix &vectors, const SymmetricLeading &ritz, double rho, const Matrix &residual, const TaskContext &context)
+{
+    Matrix step(vectors.rows(), vectors.cols());
+    transposedMultiply(Matrix(ritz.vectors.bottomRows(residual.rows()).cast<float>()), residual, step, context);
+    for (Index i = 0; i < vectors.rows(); ++i) {
+        const double value = ritz.values[i];
+        if (2.0 * step.row(i).norm() < value)  // else far from an eigenvector, or lost in rounding
+            vectors.row(i) += static_cast<float>(1 / std::max(value - rho, value / 2)) * step.row(i);
+    }
+}
 
 // Orthonormal to double precision, each row close to the direction it had; the rows are nearly so already.
 MatrixF64 orthonormalRows(const MatrixF64 &rows, const TaskContext &context)
@@ -77,10 +95,12 @@ LeadingSubspace leadingSubspace(Index n, Index k, const GramOperator &gramOperat
         throw Error(ErrorCode::Numeric, fmt::format("leading subspace of order {}: no direction left after {}", n, krylov.size()));
 
     const TaskContext silent = context.silent();
+    const double rho = krylov.projected().diagonal().tail(krylov.residual().rows()).mean();
     const SymmetricLeading ritz = symmetricLeading(krylov.takeProjected(), k);
     result.values = ritz.values.head(k).cwiseMax(0.0);
     Matrix vectors(k, n);
     transposedMultiply(Matrix(ritz.vectors.cast<float>()), krylov.basis(), vectors, silent);
+    stepFurther(vectors, ritz, rho, krylov.residual(), silent);
     result.vectors = orthonormalRows(vectors.cast<double>(), silent);
     return result;
 }

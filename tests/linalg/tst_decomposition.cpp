@@ -226,7 +226,8 @@ private slots:
         const double optimal = symmetricEigen(g).values.tail(k).sum();
         QVERIFY2(captured >= least * optimal, qPrintable(QString::number(captured / optimal, 'g', 10)));
         QVERIFY(captured <= optimal * (1 + 1e-10));
-        QVERIFY(std::abs(found.values.sum() - captured) < 1e-5 * optimal);
+        // The vectors are a step ahead of the values.
+        QVERIFY(found.values.sum() < captured + 1e-5 * optimal && found.values.sum() > captured - 5e-4 * optimal);
         // The bound holds, and says nearly as much as the truth.
         const double bound = leadingEnergyBound(found.vectors, operatorOf(gFloat), {});
         QVERIFY2(bound >= optimal * (1 - 1e-6) && bound < optimal * 1.02, qPrintable(QString::number(bound / optimal, 'g', 10)));
