@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 
 #include "core/task/task_context.h"
 #include "core/tensor/matrix.h"
@@ -37,13 +36,10 @@ struct SymmetricLeading {
 // place).
 SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k);
 
-// Lower triangular L with matrix = L L^T, from its lower triangle; nothing where the matrix is not positive definite to working precision.
-// In blocks, between which the stop token is polled.
-std::optional<MatrixF64> choleskyFactor(MatrixF64 matrix, const TaskContext &context);
-
-// L (n, r) with matrix = L L^T up to rounding, r the numerical rank (Cholesky with diagonal pivoting, so singular is fine). The
-// rows of L are in the matrix's own order: L is a permuted triangle. No square root of a matrix is involved.
-MatrixF64 semidefiniteFactor(MatrixF64 matrix);
+// L (n, r) with matrix = L L^T up to rounding, r the numerical rank (Cholesky with diagonal pivoting, so singular is fine), from the lower
+// triangle. The rows of L are in the matrix's own order: L is a permuted triangle. No square root of a matrix is involved. In fixed tiles over
+// the pool; polls the stop token per column.
+MatrixF64 semidefiniteFactor(MatrixF64 matrix, const TaskContext &context = {});
 
 // Overwrites the columns of q (n, k) by an orthonormal basis of their span, each column close to the direction it had
 // (Householder QR with positive diagonal). k <= n.

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -156,7 +155,7 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
     MatrixF64 factor;
     VectorF64 scale;
     if (exact)
-        factor = semidefiniteFactor(MatrixF64(scaling.sum() / scaling.tokens()));
+        factor = semidefiniteFactor(MatrixF64(scaling.sum() / scaling.tokens()), context);
     else
         scale = scaling.diagonal().cwiseSqrt();
     leading.vectors = MatrixF64::Zero(out, k);
@@ -311,11 +310,8 @@ VectorF64 allSingularValues(const ConstMatrixRef &error, const FloatScaling &sca
         });
         sigma = lqer::allSingularValues(std::move(shaped), context);
     } else {
-        const Matrix factor = [&] {
-            const auto mean = [&] { return MatrixF64(scaling.exactly().sum() / (scaling.exactly().tokens() * scaling.unit())); };
-            const std::optional<MatrixF64> triangle = choleskyFactor(mean(), context);
-            return Matrix((triangle ? *triangle : semidefiniteFactor(mean())).cast<float>());
-        }();
+        const Matrix factor
+            = semidefiniteFactor(MatrixF64(scaling.exactly().sum() / (scaling.exactly().tokens() * scaling.unit())), context).cast<float>();
         if (factor.cols() == 0)
             return sigma;
         Matrix shaped = onLargePages(Matrix(out, factor.cols()));
@@ -428,8 +424,8 @@ std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const
             const Index bands = (2 + static_cast<Index>(threads)) * 2 * band * std::max(in, out) * float32;
             const Index spectrum = in * out * float32 + static_cast<Index>(allSingularValuesBytes(out, in));
             Index most = spectrum;
-            if (exact)  // the factor in double and float, then with F E; R itself once more where it has to be pivoted
-                most = formsGram(out, in, scaling) ? order * order * float64 + bands : std::max(3 * square, in * in * float32 + spectrum);
+            if (exact)  // R and its factor, the factor in double and float, then with F E
+                most = formsGram(out, in, scaling) ? order * order * float64 + bands : std::max(2 * square, in * in * float32 + spectrum);
             leading = std::max(leading, vectors + r + most);
         }
     } else {

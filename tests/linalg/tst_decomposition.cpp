@@ -136,29 +136,6 @@ private slots:
         QVERIFY((root - root.transpose()).cwiseAbs().maxCoeff() < 1e-13 * root.cwiseAbs().maxCoeff());
     }
 
-    void semidefiniteFactorRebuildsTheMatrix_data()
-    {
-        QTest::addColumn<int>("samples");
-        QTest::newRow("full rank") << 60;
-        QTest::newRow("rank 7 of 25") << 7;
-        QTest::newRow("zero") << 0;
-    }
-    void semidefiniteFactorRebuildsTheMatrix()
-    {
-        QFETCH(int, samples);
-        const MatrixF64 x = randomMatrixF64(samples, 25, 7);
-        MatrixF64 r = MatrixF64::Zero(25, 25);
-        if (samples)
-            r = x.transpose() * x;
-        const MatrixF64 factor = semidefiniteFactor(r);
-        QCOMPARE(factor.rows(), Index(25));
-        QCOMPARE(factor.cols(), Index(std::min(samples, 25)));
-        MatrixF64 again = MatrixF64::Zero(25, 25);
-        if (factor.cols())
-            again = factor * factor.transpose();
-        QVERIFY((again - r).cwiseAbs().maxCoeff() <= 1e-13 * r.cwiseAbs().maxCoeff());
-    }
-
     void orthonormalColumnsKeepTheirDirections()
     {
         MatrixF64 q = randomMatrixF64(50, 50, 8).leftCols(12);
@@ -184,7 +161,7 @@ private slots:
         a(3, 2) = a(2, 3) = bad;
         for (const std::function<void()> &work : std::vector<std::function<void()>>{
                  [&] { thinSvd(a); }, [&] { singularValues(a); }, [&] { symmetricEigen(a); }, [&] { symmetricEigenvalues(a); },
-                 [&] { symmetricLeading(a, 2); }, [&] { symmetricSqrt(a); }, [&] { semidefiniteFactor(a); }}) {
+                 [&] { symmetricLeading(a, 2); }, [&] { symmetricSqrt(a); }}) {
             ErrorCode code{};
             const std::string message = errorOf(work, &code);
             QVERIFY2(message.find("(2, 3)") != std::string::npos, message.c_str());
