@@ -19,7 +19,6 @@
 #include "core/export/export_folder.h"
 #include "core/io/atomic_folder.h"
 #include "core/io/yaml.h"
-#include "core/linalg/decomposition.h"
 #include "core/quant/quantizer.h"
 #include "core/recon/adapter_init.h"
 
@@ -95,10 +94,11 @@ private:
         std::uint64_t bytes = 0;
         const std::size_t most = context.pool ? context.pool->threads() : 1;
         while (m_next + count < m_sites.size() && count < most) {
-            // W, base and target in float; error, scaled error and the decomposition's matrices in double.
-            const auto in = static_cast<std::uint64_t>(m_sites[m_next + count]->in), out = static_cast<std::uint64_t>(m_sites[m_next + count]->out);
-            const std::uint64_t shorter = std::min(in, out);
-            bytes += in * out * (3 * 4 + 3 * 8) + 8 * (shorter * (in + out) + 4 * shorter * shorter) + (m_options.scaling == "rxx" ? 8 * 3 * in * in : 0);
+            const LinearSite &site = *m_sites[m_next + count];
+            const auto in = static_cast<std::uint64_t>(site.in), out = static_cast<std::uint64_t>(site.out);
+            const ScalingKind kind = m_options.init == "qera" ? scalingFromString(m_options.scaling) : ScalingKind::Identity;
+            bytes += sizeof(float) * in * out + adapterInitBytes(site.out, site.in, kind, std::min({m_options.rank, site.in, site.out}), most)
+                     + (kind == ScalingKind::Exact ? sizeof(double) * in * in : 0);
             if (count > 0 && bytes > freeMemory)
                 break;
             ++count;
@@ -106,20 +106,20 @@ private:
         m_made.assign(count, {});
         parallelFor(context, static_cast<std::ptrdiff_t>(count), 1, [&](std::ptrdiff_t begin, std::ptrdiff_t) {
             const auto i = static_cast<std::size_t>(begin);
-            m_made[i] = make(*m_sites[m_next + i]);
+            m_made[i] = make(*m_sites[m_next + i], context);
         });
         m_next += count;
     }
 
-    AdapterInit make(const LinearSite &site) const
+    AdapterInit make(const LinearSite &site, const TaskContext &context) const
     {
         Matrix weight = m_model.transformer().readWeight(site);
         const Index rank = std::min({m_options.rank, site.in, site.out});
         AdapterInit init;
         if (m_options.init == "loftq") {
-            init = initLoftq(weight, *m_quantizer, rank, m_options.loftqIterations);
+            init = initLoftq(weight, *m_quantizer, rank, m_options.loftqIterations, context);
         } else if (m_options.init == "qera") {
-            init = initQera(weight, *m_quantizer, rank, scaleOf(site));
+            init = initQera(weight, *m_quantizer, rank, scalingOf(site), context);
         } else {
             init = m_options.init == "qlora" ? initQlora(weight, *m_quantizer) : AdapterInit{{}, {}, std::move(weight), {}};
             init.loraA = kaimingA(m_options.rank, site.in, m_options.seed, site.name);
@@ -129,16 +129,12 @@ private:
         return init;
     }
 
-    Matrix scaleOf(const LinearSite &site) const
+    Scaling scalingOf(const LinearSite &site) const
     {
         const std::shared_ptr<const SiteStats> stats = m_project->siteStats(m_calibration, site.activationSite);
         if (!stats)
             throw Error(ErrorCode::NotFound, m_project->folder(), site.activationSite, "has no statistics");
-        if (m_options.scaling == "diag")
-            return stats->diagonalScale().cast<float>();
-        if (!stats->hasAutocorrelation())
-            throw Error(ErrorCode::NotFound, m_project->folder(), site.activationSite, "has no autocorrelation, which scaling rxx needs");
-        return symmetricSqrt(stats->meanAutocorrelation()).cast<float>();
+        return {scalingFromString(m_options.scaling), stats, site.in};
     }
 
     const LoadedModel &m_model;

@@ -2,13 +2,11 @@
 #include "core/recon/adapter_init.h"
 
 #include <algorithm>
-#include <limits>
 #include <span>
 
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "core/linalg/decomposition.h"
 #include "core/linalg/gemm.h"
 
 namespace lqer {
@@ -23,72 +21,68 @@ Matrix quantized(const ConstMatrixRef &weight, const Quantizer &quantizer)
     return result;
 }
 
-void checkRank(const ConstMatrixRef &weight, Index rank)
+DecompositionOptions optionsFor(Index rank)
 {
-    if (rank < 0 || rank > std::min(weight.rows(), weight.cols()))
-        throw Error(ErrorCode::Argument, fmt::format("adapter rank {} is not in 0 ... {}, the smaller side of a {}x{} weight",
+    return {.maxRank = rank, .fullSpectrum = false, .totalEnergy = false, .precision = Precision::Float32};
+}
+
+// The leading part of W - base, and what is left of it.
+ErrorDecomposition leadingError(const ConstMatrixRef &weight, const Matrix &base, Index rank, const Scaling &scaling, const TaskContext &context)
+{
+    if (rank < 1 || rank > std::min(weight.rows(), weight.cols()))
+        throw Error(ErrorCode::Argument, fmt::format("adapter rank {} is not in 1 ... {}, the smaller side of a {}x{} weight",
                                                      rank, std::min(weight.rows(), weight.cols()), weight.rows(), weight.cols()));
+    return decompose(Matrix(weight - base), scaling, optionsFor(rank), context);
+}
+
+// ||W - base - loraB loraA||_F, and W - loraB loraA.
+double remainingError(const ConstMatrixRef &weight, const AdapterInit &init, Matrix &target, const TaskContext &context)
+{
+    target = weight;
+    subtractProduct(init.loraB, init.loraA, target, context);
+    return (target - init.base).cast<double>().norm();
 }
 
 }  // namespace
 
-AdapterInit initLoftq(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, int iterations)
+AdapterInit initLoftq(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, int iterations, const TaskContext &context)
 {
-    checkRank(weight, rank);
     if (iterations < 1)
         throw Error(ErrorCode::Argument, fmt::format("LoftQ needs at least one iteration, not {}", iterations));
+    const Scaling identity(ScalingKind::Identity, nullptr, weight.cols());
     AdapterInit init;
     Matrix target = weight;
     for (int i = 0; i < iterations; ++i) {
+        context.checkStop();
         init.base = quantized(target, quantizer);
-        const Svd svd = thinSvd((weight - init.base).cast<double>());
-        const VectorF64 root = svd.sigma.head(rank).cwiseSqrt();
-        init.loraB = (svd.u.leftCols(rank) * root.asDiagonal()).cast<float>();
-        init.loraA = (root.asDiagonal() * svd.vt.topRows(rank)).cast<float>();
-        init.errors.push_back(svd.sigma.tail(svd.sigma.size() - rank).norm());
-        if (i + 1 == iterations)
-            break;
-        Matrix product(weight.rows(), weight.cols());
-        multiply(init.loraB, init.loraA, product);
-        target = weight - product;
+        // W - Q ~ B^T A^T with sigma in B.
+        const ErrorDecomposition leading = leadingError(weight, init.base, rank, identity, context);
+        const VectorF64 root = leading.sigma.head(rank).cwiseSqrt();
+        const VectorF64 inverse = (root.array() > 0).select(root.cwiseInverse(), 0.0);
+        init.loraB = (leading.b.transpose() * inverse.asDiagonal()).cast<float>();
+        init.loraA = (root.asDiagonal() * leading.a.transpose()).cast<float>();
+        init.errors.push_back(remainingError(weight, init, target, context));
     }
     return init;
 }
 
-AdapterInit initQera(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, const ConstMatrixRef &scale)
+AdapterInit initQera(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, const Scaling &scaling, const TaskContext &context)
 {
-    checkRank(weight, rank);
-    const Index in = weight.cols();
-    if (scale.rows() != in || (scale.cols() != 1 && scale.cols() != in))
-        throw Error(ErrorCode::Shape,
-                    fmt::format("weight is {}x{}, the scale {}x{}", weight.rows(), in, scale.rows(), scale.cols()));
     AdapterInit init;
     init.base = quantized(weight, quantizer);
-    const MatrixF64 error = (weight - init.base).cast<double>();
-    MatrixF64 scaled(weight.rows(), in);
-    if (scale.cols() == 1)
-        scaled = error * scale.col(0).cast<double>().asDiagonal();
-    else
-        multiply(error, MatrixF64(scale.cast<double>()), scaled);
-    const Svd svd = thinSvd(scaled);
-
-    const MatrixF64 u = svd.u.leftCols(rank);
-    MatrixF64 a(rank, in);
-    transposedMultiply(u, error, a);
-    const double floor
-        = svd.sigma.size() ? svd.sigma[0] * static_cast<double>(svd.sigma.size()) * std::numeric_limits<double>::epsilon() : 0;
-    VectorF64 sigma = svd.sigma.head(rank);
-    for (Index i = 0; i < rank; ++i) {
-        a.row(i) *= sigma[i] > floor ? 1.0 / sigma[i] : 0.0;
-        sigma[i] = sigma[i] > floor ? sigma[i] : 0.0;
-    }
-    const MatrixF64 b = u * sigma.asDiagonal();
-    MatrixF64 product(weight.rows(), in);
-    multiply(b, a, product);
-    init.loraA = a.cast<float>();
-    init.loraB = b.cast<float>();
-    init.errors = {(error - product).norm()};
+    const ErrorDecomposition leading = leadingError(weight, init.base, rank, scaling, context);
+    init.loraB = leading.b.transpose().cast<float>();
+    init.loraA = leading.a.transpose().cast<float>();
+    Matrix target;
+    init.errors = {remainingError(weight, init, target, context)};
     return init;
+}
+
+std::uint64_t adapterInitBytes(Index out, Index in, ScalingKind scaling, Index rank, std::size_t threads)
+{
+    // Base, target, W - base, and what its norm takes.
+    return 3 * sizeof(float) * static_cast<std::uint64_t>(in) * static_cast<std::uint64_t>(out)
+           + decompositionBytes(out, in, scaling, optionsFor(rank), threads);
 }
 
 AdapterInit initQlora(const ConstMatrixRef &weight, const Quantizer &quantizer)

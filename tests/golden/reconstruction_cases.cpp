@@ -435,11 +435,13 @@ void runQeraAdapter(const Case &golden, Verdict &verdict)
 {
     const Matrix weight = golden.input("W").toMatrix();
     const Tensor stored = golden.input("scale");
-    Matrix scale(stored.shape()[0], stored.shape().size() == 2 ? stored.shape()[1] : 1);
+    MatrixF64 scale(stored.shape()[0], stored.shape().size() == 2 ? stored.shape()[1] : 1);
     stored.copyTo(std::span(scale.data(), static_cast<std::size_t>(scale.size())));
+    const Scaling scaling = scale.cols() == 1 ? Scaling::fromVector(ScalingKind::Diagonal, scale.col(0))
+                                              : Scaling::fromAutocorrelation(scale * scale.transpose());
     compareAdapter(golden, verdict,
                    initQera(weight, *makeQuantizer(adapterFormat(golden)),
-                            golden.params()["reduced_rank"].integer(1, weight.rows()), scale));
+                            golden.params()["reduced_rank"].integer(1, weight.rows()), scaling));
 }
 
 void runQlora(const Case &golden, Verdict &verdict)

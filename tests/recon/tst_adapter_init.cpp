@@ -5,6 +5,7 @@
 
 #include "tests/linalg/random_matrix.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/stop_at_poll.h"
 
 using namespace lqer;
 using namespace lqer::test;
@@ -19,6 +20,11 @@ std::unique_ptr<Quantizer> mxint(int width)
 double distance(const Matrix &weight, const AdapterInit &init)
 {
     return (weight.cast<double>() - init.base.cast<double>() - init.loraB.cast<double>() * init.loraA.cast<double>()).norm();
+}
+
+Scaling ones(Index inputs)
+{
+    return Scaling::fromVector(ScalingKind::Diagonal, VectorF64::Ones(inputs));
 }
 
 }  // namespace
@@ -48,8 +54,8 @@ private slots:
         const Matrix weight = randomMatrix(40, 30, 2);
         const MatrixF64 x = randomActivations(500, 30, 3).cast<double>();
         const MatrixF64 root = symmetricSqrt(MatrixF64(x.transpose() * x / 500.0));
-        const AdapterInit exact = initQera(weight, *mxint(3), 5, Matrix(root.cast<float>()));
-        const AdapterInit plain = initQera(weight, *mxint(3), 5, Matrix::Ones(30, 1));
+        const AdapterInit exact = initQera(weight, *mxint(3), 5, Scaling::fromAutocorrelation(x.transpose() * x / 500.0));
+        const AdapterInit plain = initQera(weight, *mxint(3), 5, ones(30));
         const auto outputError = [&](const AdapterInit &init) {
             return (x * (weight - init.base).cast<double>().transpose()
                     - x * init.loraA.cast<double>().transpose() * init.loraB.cast<double>().transpose())
@@ -66,11 +72,29 @@ private slots:
 
     void aDeadChannelIsHarmless()
     {
-        Matrix scale = Matrix::Ones(30, 1);
-        scale(7, 0) = 0.0F;
-        const AdapterInit init = initQera(randomMatrix(20, 30, 4), *mxint(2), 20, scale);
+        VectorF64 scale = VectorF64::Ones(30);
+        scale[7] = 0;
+        const AdapterInit init = initQera(randomMatrix(20, 30, 4), *mxint(2), 20, Scaling::fromVector(ScalingKind::Diagonal, scale));
         QVERIFY(init.loraA.allFinite() && init.loraB.allFinite());
         QVERIFY(init.errors[0] <= initQlora(randomMatrix(20, 30, 4), *mxint(2)).errors[0]);
+    }
+
+    // Of order 600, where decompose() iterates: the best rank 8 leaves what LAPACK's singular values behind the eighth add up to.
+    void largeLayersComeWithinAThousandthOfTheBest()
+    {
+        const Matrix weight = 0.2F * randomMatrix(640, 600, 6) + randomError(640, 600, 7) * 40.0F;
+        const AdapterInit init = initLoftq(weight, *mxint(2), 8, 1);
+        const VectorF64 sigma = singularValues(MatrixF64((weight - init.base).cast<double>()));
+        const double best = sigma.tail(592).squaredNorm(), all = sigma.squaredNorm();
+        QVERIFY(init.errors[0] * init.errors[0] < best + 1e-3 * (all - best));
+        QVERIFY(std::abs(distance(weight, init) - init.errors[0]) < 1e-5 * init.errors[0]);
+    }
+
+    void aStopEndsTheWork()
+    {
+        const Matrix weight = randomMatrix(64, 96, 8);
+        const long polls = pollsOf([&](const TaskContext &context) { initLoftq(weight, *mxint(2), 6, 3, context); });
+        QVERIFY(polls > 3 * 3);
     }
 
     void impossibleArgumentsAreRefused()
@@ -81,9 +105,9 @@ private slots:
         QVERIFY(code == ErrorCode::Argument);
         QVERIFY(!errorOf([&] { initLoftq(weight, *mxint(4), 2, 0); }, &code).empty());
         QVERIFY(code == ErrorCode::Argument);
-        QVERIFY(!errorOf([&] { initQera(weight, *mxint(4), -1, Matrix::Ones(16, 1)); }, &code).empty());
+        QVERIFY(!errorOf([&] { initQera(weight, *mxint(4), 0, ones(16)); }, &code).empty());
         QVERIFY(code == ErrorCode::Argument);
-        QVERIFY(errorOf([&] { initQera(weight, *mxint(4), 2, Matrix::Ones(8, 1)); }, &code).find("8x1") != std::string::npos);
+        QVERIFY(errorOf([&] { initQera(weight, *mxint(4), 2, ones(8)); }, &code).find("covers 8") != std::string::npos);
         QVERIFY(code == ErrorCode::Shape);
     }
 };
