@@ -205,7 +205,6 @@ void Bf16Operand::multiply(const ConstMatrixRef &x, MatrixRef y, const TaskConte
     LQER_ASSERT(x.cols() == rows() && y.rows() == x.rows() && y.cols() == columns());
     if (x.rows() == 0)
         return;
-    useSingleThreadedOneDnn();
     oneDnnGuarded("a bfloat16 matrix", rows(), columns(), [&] {
         const Index inner = m_state->inner;
         const Values narrow = uninitialized(static_cast<std::size_t>(x.rows() * inner));
@@ -219,7 +218,7 @@ void Bf16Operand::multiply(const ConstMatrixRef &x, MatrixRef y, const TaskConte
         }
         const SlabProducts products = m_state->productsOf(x.rows());
         parallelFor(context, m_state->width, slab, [&](Index begin, Index end) {
-            useSingleThreadedOneDnn();
+            const OneDnnCall call;
             const auto &[described, product] = end == m_state->width ? products.last : products.whole;
             Matrix part(x.rows(), end - begin);
             std::vector<std::byte> scratch(described.scratchpad_desc().get_size());

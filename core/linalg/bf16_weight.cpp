@@ -82,7 +82,6 @@ bool Bf16Weight::holds(const ConstMatrixRef &values)
 Bf16Weight::Bf16Weight(const ConstMatrixRef &weight)
 {
     LQER_ASSERT(isSupported() && weight.size() > 0 && weight.outerStride() == weight.cols());
-    useSingleThreadedOneDnn();
     m_state = oneDnnGuarded("a bfloat16 weight", weight.rows(), weight.cols(), [&] {
         auto state = std::make_shared<State>();
         state->in = weight.cols();
@@ -112,7 +111,6 @@ void Bf16Weight::multiply(const Bf16Rows &x, MatrixRef y, const TaskContext &con
 {
     LQER_ASSERT(x.cols() == in() && y.rows() == x.rows() && y.cols() == out());
     parallelFor(context, x.rows(), tileRows, [&](Index begin, Index end) {
-        useSingleThreadedOneDnn();
         const Index rows = end - begin;
         oneDnnGuarded("a bfloat16 weight", out(), in(), [&] {
             const auto described = product(rows, in(), out(), m_state->layout, std::max<Index>(out(), y.outerStride()));
@@ -132,7 +130,6 @@ void Bf16Weight::multiply(const Bf16Rows &x, MatrixRef y, const TaskContext &con
 
 void oneDnnBf16Gram(Index m, Index n, Index k, const std::uint16_t *a, const std::uint16_t *b, Index stride, float *g, Index ldg)
 {
-    useSingleThreadedOneDnn();
     oneDnnGuarded("a bfloat16 matrix", k, n, [&] {
         dnnl::primitive_attr attributes;
         attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -152,7 +149,6 @@ void oneDnnBf16Gram(Index m, Index n, Index k, const std::uint16_t *a, const std
 
 Matrix Bf16Weight::values() const
 {
-    useSingleThreadedOneDnn();
     return oneDnnGuarded("a bfloat16 weight", out(), in(), [&] {
         Matrix weight(out(), in());
         dnnl::stream stream(oneDnnProcessor());

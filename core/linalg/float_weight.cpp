@@ -50,7 +50,6 @@ FloatWeight::FloatWeight(Matrix weight)
     if (weight.size() == 0 || !oneDnnMultipliesFloat()) {
         state->plain = std::move(weight);
     } else {
-        useSingleThreadedOneDnn();
         oneDnnGuarded(name, state->out, state->in, [&] {
             const dnnl::memory::desc any({state->in, state->out}, Type::f32, dnnl::memory::format_tag::any);
             state->layout = dnnl::memory(product(tileRows, state->in, state->out, any, state->in, state->out).weights_desc(), oneDnnProcessor());
@@ -74,7 +73,6 @@ void FloatWeight::multiply(const ConstMatrixRef &x, MatrixRef y, const TaskConte
         return;
     }
     parallelFor(context, x.rows(), tileRows, [&](Index begin, Index end) {
-        useSingleThreadedOneDnn();
         oneDnnGuarded(name, out(), in(), [&] {
             const Index xStride = std::max<Index>(in(), x.outerStride()), yStride = std::max<Index>(out(), y.outerStride());
             const auto described = product(end - begin, in(), out(), m_state->layout.get_desc(), xStride, yStride);
@@ -96,7 +94,6 @@ Matrix FloatWeight::values() const
 {
     if (!m_state->layout)
         return m_state->plain;
-    useSingleThreadedOneDnn();
     return oneDnnGuarded(name, out(), in(), [&] {
         Matrix weight(out(), in());
         dnnl::stream stream(oneDnnProcessor());

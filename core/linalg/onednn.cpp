@@ -23,13 +23,23 @@ void check(dnnl_status_t status, Index m, Index n, Index k)
 
 }  // namespace
 
-void useSingleThreadedOneDnn()
+OneDnnCall::OneDnnCall()
 {
     thread_local const bool done = [] {
         omp_set_num_threads(1);
         return true;
     }();
     static_cast<void>(done);
+    sigset_t held;
+    sigfillset(&held);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS})
+        sigdelset(&held, fault);
+    pthread_sigmask(SIG_BLOCK, &held, &m_before);
+}
+
+OneDnnCall::~OneDnnCall()
+{
+    pthread_sigmask(SIG_SETMASK, &m_before, nullptr);
 }
 
 bool oneDnnMultipliesFloat()
@@ -41,7 +51,7 @@ bool oneDnnMultipliesFloat()
 void oneDnnGemm(bool transposeA, bool transposeB, Index m, Index n, Index k, float alpha, const float *a, Index lda, const float *b, Index ldb,
                 float beta, float *c, Index ldc)
 {
-    useSingleThreadedOneDnn();
+    const OneDnnCall call;
     check(dnnl_sgemm(transposeA ? 'T' : 'N', transposeB ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc), m, n, k);
 }
 

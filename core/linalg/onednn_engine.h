@@ -7,6 +7,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "core/base/error.h"
+#include "core/linalg/onednn.h"
 #include "core/tensor/matrix.h"
 
 // What the users of oneDNN's primitives share. Included by sources of this folder only.
@@ -28,6 +29,7 @@ inline dnnl::memory::desc oneDnnRows(Index rows, Index columns, dnnl::memory::da
 template <typename Work>
 auto oneDnnGuarded(std::string_view what, Index rows, Index columns, const Work &work)
 {
+    const OneDnnCall call;
     try {
         return work();
     } catch (const dnnl::error &error) {
