@@ -83,11 +83,11 @@ private slots:
         const pthread_t multiplying = pthread_self();
         std::thread sender([&] {
             for (long sent = 0, last = 0; sent < enough; ++sent) {
-                // Each into another product, ever later.
+                // Each into another product, at another moment.
                 while (handled < sent || begun == last)
                     std::this_thread::yield();
                 last = begun;
-                for (long wait = 0; wait < sent; ++wait)
+                for (long wait = 0; wait < sent % 8; ++wait)
                     std::this_thread::yield();
                 pthread_kill(multiplying, SIGUSR1);
             }
