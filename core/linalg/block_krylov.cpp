@@ -78,26 +78,27 @@ bool BlockKrylov::extend(const GramOperator &gramOperator, const TaskContext &co
 
     Matrix z(q.rows(), q.cols());
     gramOperator(q, z);
-    if (!z.allFinite())
+    const Vector lengths = z.rowwise().norm();
+    if (!lengths.allFinite())
         throw Error(ErrorCode::Numeric, fmt::format("Krylov space of order {}: product {} is not finite", q.cols(), m_blocks));
-    m_largest = std::max(m_largest, static_cast<double>(z.rowwise().norm().maxCoeff()));
+    m_largest = std::max(m_largest, static_cast<double>(lengths.maxCoeff()));
     const MatrixF64 inside = projectOut(z, silent).cast<double>();
     m_projected.conservativeResize(m_size, m_size);
-    m_projected.bottomRows(q.rows()) = inside;
-    m_projected.rightCols(q.rows()) = inside.transpose();
+    m_projected.rightCols(q.rows()) = inside;
+    m_projected.bottomRows(q.rows()) = inside.transpose();
     auto corner = m_projected.bottomRightCorner(q.rows(), q.rows());
     corner = 0.5 * (corner + corner.transpose()).eval();
     m_residual = std::move(z);
     return true;
 }
 
-// Takes from each row of `block` (b, n) its part in the span of the basis; returns the coefficients (b, size).
+// Takes from each row of `block` (b, n) its part in the span of the basis; returns the coefficients (size, b).
 Matrix BlockKrylov::projectOut(Matrix &block, const TaskContext &context) const
 {
-    Matrix inside(block.rows(), m_size);
+    Matrix inside(m_size, block.rows());  // the longer side first: oneDNN copies the other operand into its layout
     Matrix part(block.rows(), block.cols());
-    multiplyTransposed(block, basis(), inside, context);
-    multiply(inside, basis(), part, context);
+    multiplyTransposed(basis(), block, inside, context);
+    transposedMultiply(inside, basis(), part, context);
     block -= part;
     return inside;
 }

@@ -237,35 +237,26 @@ struct Energies {
     double plain = 0, weighted = 0;
 };
 
-constexpr Index lanes = 16;  // sums side by side: the same on every processor
-
 // Throws Error(Numeric) on NaN and infinity.
 Energies energiesOf(const ConstMatrixRef &error, const VectorF64 &diagonal, const TaskContext &context)
 {
-    constexpr Index rowsAtOnce = 64;
+    constexpr Index rowsAtOnce = 64, together = 4;
     std::vector<Energies> parts(static_cast<std::size_t>((error.rows() + rowsAtOnce - 1) / rowsAtOnce));
-    const Index whole = error.cols() / lanes * lanes;
     parallelFor(context, error.rows(), rowsAtOnce, [&](Index begin, Index end) {
-        double plain[lanes] = {}, weighted[lanes] = {};
-        for (Index row = begin; row < end; ++row)
-            forProcessor([&plain, &weighted, whole, columns = error.cols(), values = error.data() + row * error.outerStride(), weights = diagonal.data()] {
-                for (Index column = 0; column < whole; column += lanes)
-                    for (Index lane = 0; lane < lanes; ++lane) {
-                        const double value = values[column + lane];
-                        plain[lane] += value * value;
-                        weighted[lane] += value * value * weights[column + lane];
-                    }
-                for (Index column = whole; column < columns; ++column) {
-                    const double value = values[column];
-                    plain[column - whole] += value * value;
-                    weighted[column - whole] += value * value * weights[column];
-                }
-            });
-        Energies &part = parts[static_cast<std::size_t>(begin / rowsAtOnce)];
-        for (Index lane = 0; lane < lanes; ++lane) {
-            part.plain += plain[lane];
-            part.weighted += weighted[lane];
-        }
+        VectorF64 squares = VectorF64::Zero(error.cols());  // of each column, which stay in the cache
+        forProcessor([&error, begin, end, sums = squares.data(), columns = error.cols(), stride = error.outerStride()] {
+            const auto square = [](float value) { return static_cast<double>(value) * value; };
+            Index row = begin;
+            for (; row + together <= end; row += together) {
+                const float *a = error.data() + row * stride, *b = a + stride, *c = b + stride, *d = c + stride;
+                for (Index i = 0; i < columns; ++i)
+                    sums[i] += (square(a[i]) + square(b[i])) + (square(c[i]) + square(d[i]));
+            }
+            for (; row < end; ++row)
+                for (Index i = 0; i < columns; ++i)
+                    sums[i] += square(error.data()[row * stride + i]);
+        });
+        parts[static_cast<std::size_t>(begin / rowsAtOnce)] = {squares.sum(), squares.dot(diagonal)};
     });
     Energies sum;
     for (const Energies &part : parts) {
@@ -386,14 +377,20 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
 
     result.a = std::move(leading.captured);
     result.b = leading.vectors.transpose();
+    VectorF64 largest = VectorF64::Zero(k);  // of each column of A, with its sign
+    forProcessor([a = result.a.data(), rows = result.a.rows(), most = largest.data(), k] {
+        for (Index row = 0; row < rows; ++row)
+            for (Index i = 0; i < k; ++i)
+                most[i] = std::abs(a[row * k + i]) > std::abs(most[i]) ? a[row * k + i] : most[i];
+    });
+    VectorF64 toA = VectorF64::Zero(k);
     for (Index i = 0; i < k; ++i) {
-        const bool kept = !leading.vectors.col(i).isZero(0.0);
-        Index largest = 0;
-        result.a.col(i).cwiseAbs().maxCoeff(&largest);
-        const double sign = result.a(largest, i) < 0 ? -1.0 : 1.0;
-        result.a.col(i) *= kept ? sign / result.sigma[i] : 0.0;
+        const double sign = largest[i] < 0 ? -1.0 : 1.0;
+        const bool kept = !result.b.row(i).isZero(0.0);
+        toA[i] = kept ? sign / result.sigma[i] : 0.0;
         result.b.row(i) *= kept ? sign * result.sigma[i] : 0.0;
     }
+    result.a *= toA.asDiagonal();
     return result;
 }
 
