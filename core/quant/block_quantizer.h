@@ -78,6 +78,7 @@ struct CodecStorage {
 //   BlockLayout layout(shape)
 //   CodecStorage storage(blocks)
 //   bool dependsOnAllRows(), bool elementwise()
+//   Scale scale(const Statistic &)                    where it follows from the block alone; else
 //   std::vector<Scale> scales(span<const Statistic>)
 //   bool mayOverflow(scale)                           some finite x has an infinite or undefined result
 //   float quantize(x, scale), std::uint32_t encode(x, scale), float decode(code, scale)
@@ -90,6 +91,7 @@ template <typename Codec>
 class BlockQuantizer final : public Quantizer {
     using Scale = typename Codec::Scale;
     using Statistic = typename Codec::Statistic;
+    static constexpr bool ownScales = requires(const Codec &codec, const Statistic &statistic) { codec.scale(statistic); };
 
 public:
     BlockQuantizer(FormatSpec spec, Codec codec) : m_spec(std::move(spec)), m_codec(std::move(codec)) {}
@@ -119,6 +121,9 @@ public:
     {
         LQER_ASSERT(static_cast<std::int64_t>(x.size()) == elementCount(shape) && x.size() == y.size());
         const BlockLayout layout = m_codec.layout(shape);
+        if constexpr (ownScales)
+            if (layout.block[0] == 1 && layout.block[1] == 1)
+                return quantizeBlocks(x, layout, y);
         quantize(x, layout, scalesOf(x, layout), y);
     }
 
@@ -252,7 +257,48 @@ private:
         for (const Statistic &statistic : statistics)
             if (!statistic.finite())
                 refuse(x, "value");
-        return m_codec.scales(statistics);
+        if constexpr (ownScales) {
+            std::vector<Scale> scales(statistics.size());
+            std::transform(statistics.begin(), statistics.end(), scales.begin(), [this](const Statistic &s) { return m_codec.scale(s); });
+            return scales;
+        } else {
+            return m_codec.scales(statistics);
+        }
+    }
+
+    static void quantizeRun(const Codec &codec, const float *from, float *to, std::size_t length, const Scale &scale)
+    {
+        if constexpr (requires { codec.quantizeRun(from, to, length, scale); }) {
+            codec.quantizeRun(from, to, length, scale);
+        } else {
+#pragma GCC ivdep
+            for (std::size_t i = 0; i < length; ++i)  // from and to are the same or do not overlap
+                to[i] = codec.quantize(from[i], scale);
+        }
+    }
+
+    // Where a block is one run and has its own scale: block by block, while it is in the first cache.
+    void quantizeBlocks(std::span<const float> x, const BlockLayout &layout, std::span<float> y) const
+    {
+        bool finite = true, mayOverflow = false;
+        forProcessor([&] {
+            const Codec codec = m_codec;
+            layout.forEachRun([&](std::size_t, std::size_t first, std::size_t length) {
+                Statistic statistic;
+                statistic.add(x.data() + first, length);
+                if (!statistic.finite()) {
+                    finite = false;
+                    return;
+                }
+                const Scale scale = codec.scale(statistic);
+                mayOverflow = mayOverflow || codec.mayOverflow(scale);
+                quantizeRun(codec, x.data() + first, y.data() + first, length, scale);
+            });
+        });
+        if (!finite)
+            refuse(x, "value");
+        if (mayOverflow && countNonFinite(y) > 0)
+            refuse(y, "result");
     }
 
     void quantize(std::span<const float> x, const BlockLayout &layout, const std::vector<Scale> &scales, std::span<float> y) const
@@ -260,16 +306,7 @@ private:
         forProcessor([&] {
             const Codec codec = m_codec;
             layout.forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
-                const Scale scale = scales[block];
-                const float *from = x.data() + first;
-                float *to = y.data() + first;
-                if constexpr (requires { codec.quantizeRun(from, to, length, scale); }) {
-                    codec.quantizeRun(from, to, length, scale);
-                } else {
-#pragma GCC ivdep
-                    for (std::size_t i = 0; i < length; ++i)  // from and to are the same or do not overlap
-                        to[i] = codec.quantize(from[i], scale);
-                }
+                quantizeRun(codec, x.data() + first, y.data() + first, length, scales[block]);
             });
         });
         if (std::any_of(scales.begin(), scales.end(), [this](const Scale &s) { return m_codec.mayOverflow(s); }))

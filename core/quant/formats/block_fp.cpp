@@ -64,18 +64,14 @@ struct BlockFpCodec {
     bool elementwise() const { return false; }
     int significantBits() const { return width - 1; }
 
-    std::vector<Scale> scales(std::span<const Statistic> statistics) const
+    Scale scale(const Statistic &statistic) const
     {
-        std::vector<Scale> made(statistics.size());
-        for (std::size_t i = 0; i < made.size(); ++i) {
-            // The elements of a block of zeros pass through whatever its exponent.
-            const float m = Arithmetic::round(statistics[i].value());
-            int exponent = -bias;
-            if (m > 0)  // infinite where the half type cannot hold it
-                exponent = std::clamp(m <= FLT_MAX ? Arithmetic::ceilLog2(m) : 128, -bias, (1 << exponentWidth) - 1 - bias);
-            made[i] = {Arithmetic::round(powerOfTwo(exponent)), static_cast<std::uint32_t>(exponent + bias)};
-        }
-        return made;
+        // The elements of a block of zeros pass through whatever its exponent.
+        const float m = Arithmetic::round(statistic.value());
+        int exponent = -bias;
+        if (m > 0)  // infinite where the half type cannot hold it
+            exponent = std::clamp(m <= FLT_MAX ? Arithmetic::ceilLog2(m) : 128, -bias, (1 << exponentWidth) - 1 - bias);
+        return {Arithmetic::round(powerOfTwo(exponent)), static_cast<std::uint32_t>(exponent + bias)};
     }
     // Maxima above 2^127 (float32) get the exponent 128: the scale is infinite and every result NaN.
     bool mayOverflow(const Scale &scale) const { return scale.s > FLT_MAX; }

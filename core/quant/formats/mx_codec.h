@@ -47,6 +47,7 @@ template <typename Element>
 struct MxCodec {
     struct Scale {
         float x = 1;
+        float reciprocal = 1;  // multiplying by it is dividing by x, to the bit
         std::uint8_t e8m0 = 127;
     };
     using Statistic = BlockMaximum;
@@ -63,19 +64,15 @@ struct MxCodec {
     int significantBits() const { return element.significantBits(); }
     bool mayOverflow(const Scale &) const { return false; }
 
-    static Scale scaleOf(int e8m0) { return {powerOfTwo(e8m0 - 127), static_cast<std::uint8_t>(e8m0)}; }
+    static Scale scaleOf(int e8m0) { return {powerOfTwo(e8m0 - 127), powerOfTwo(127 - e8m0), static_cast<std::uint8_t>(e8m0)}; }
 
-    std::vector<Scale> scales(std::span<const Statistic> statistics) const
+    Scale scale(const Statistic &statistic) const
     {
-        std::vector<Scale> made(statistics.size());
-        for (std::size_t i = 0; i < made.size(); ++i) {
-            const float largest = statistics[i].value();
-            made[i] = scaleOf(largest > 0 ? std::max(0, exactFloorLog2(largest) - element.maxExponent() + 127) : 0);
-        }
-        return made;
+        const float largest = statistic.value();
+        return scaleOf(largest > 0 ? std::max(0, exactFloorLog2(largest) - element.maxExponent() + 127) : 0);
     }
-    float quantize(float x, const Scale &scale) const { return element.quantize(x / scale.x) * scale.x; }
-    std::uint32_t encode(float x, const Scale &scale) const { return element.encode(x / scale.x); }
+    float quantize(float x, const Scale &scale) const { return element.quantize(x * scale.reciprocal) * scale.x; }
+    std::uint32_t encode(float x, const Scale &scale) const { return element.encode(x * scale.reciprocal); }
     float decode(std::uint32_t code, const Scale &scale) const { return element.decode(code) * scale.x; }
 
     Scale unit() const { return {}; }

@@ -12,7 +12,8 @@ namespace {
 
 struct MxintCodec {
     struct Scale {
-        float s = 0;
+        float s = 1;
+        float reciprocal = 1;  // multiplying by it is dividing by s, to the bit
     };
     using Statistic = BlockMaximum;
     static constexpr bool keepsTinyValues = false;
@@ -37,16 +38,10 @@ struct MxintCodec {
     bool elementwise() const { return false; }
     int significantBits() const { return width - 1; }
 
-    std::vector<Scale> scales(std::span<const Statistic> statistics) const
-    {
-        std::vector<Scale> made(statistics.size());
-        for (std::size_t i = 0; i < made.size(); ++i) {
-            // Subnormals count as zero, so the exponent field of the largest magnitude is the largest field.
-            const auto exponent = static_cast<std::uint32_t>(statistics[i].bits) >> 23;
-            made[i].s = std::bit_cast<float>(std::max(exponent, 1U) << 23);
-        }
-        return made;
-    }
+    static Scale scaleOf(std::uint32_t field) { return {std::bit_cast<float>(field << 23), powerOfTwo(127 - static_cast<int>(field))}; }
+
+    // Subnormals count as zero, so the exponent field of the largest magnitude is the largest field.
+    Scale scale(const Statistic &statistic) const { return scaleOf(std::max(static_cast<std::uint32_t>(statistic.bits) >> 23, 1U)); }
     // n * S is formed before the division.
     bool mayOverflow(const Scale &scale) const { return scale.s > FLT_MAX / (top + 1); }
 
@@ -54,7 +49,7 @@ struct MxintCodec {
     {
         const float a = std::fabs(x);
         const float normal = a < FLT_MIN ? 0.0F : a;
-        return std::min(roundToEven((normal / scale.s) * up), top);
+        return std::min(roundToEven((normal * scale.reciprocal) * up), top);
     }
     float quantize(float x, const Scale &scale) const
     {
@@ -73,7 +68,7 @@ struct MxintCodec {
         return withSign(y, code >> (width - 1));
     }
 
-    Scale unit() const { return {1}; }
+    Scale unit() const { return {}; }
     float factor(const Scale &scale) const { return scale.s; }
 
     void storeScales(std::span<const Scale> scales, QuantizedWeight &weight) const
@@ -85,7 +80,7 @@ struct MxintCodec {
     {
         std::vector<Scale> scales(blocks);
         for (std::size_t i = 0; i < scales.size(); ++i)
-            scales[i].s = std::bit_cast<float>(static_cast<std::uint32_t>(weight.scales[i]) << 23);
+            scales[i] = scaleOf(weight.scales[i]);
         return scales;
     }
 };
