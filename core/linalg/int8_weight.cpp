@@ -2,8 +2,8 @@
 #include "core/linalg/int8_weight.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
+#include <mutex>
 #include <vector>
 
 #ifdef __x86_64__
@@ -18,47 +18,81 @@ namespace lqer {
 namespace {
 
 constexpr Index block = Int8Rows::block;
-constexpr Index panel = 32;       // columns of the result that are computed together: two vectors of sums
+constexpr Index panel = Int8Weight::panel;  // two vectors of sums
 constexpr Index rowsAtOnce = 6;   // and rows: 12 vectors of integer sums, 12 of float sums, of the 32 there are
-constexpr Index grain = 126;      // tokens of one piece of work: whose inputs stay in the second cache
+constexpr Index grain = Int8Weight::grain;  // whose inputs stay in the second cache
 constexpr Index chunk = 32;       // blocks of inputs after which the next rows are taken: 32 KB of a panel's weights stay in the first
 
 // What 32 values have to be multiplied with to become integers of -127 to 127: 2^6 over the power of two in the largest.
 // Finite and normal for every float that is; 0 for zeros and subnormal values.
-float factorOf(float largest)
+float factorOf(std::uint32_t largest)
 {
-    const std::uint32_t exponent = std::bit_cast<std::uint32_t>(largest) >> 23;
+    const std::uint32_t exponent = largest >> 23;
     const std::uint32_t wanted = 127 + 127 + 6 - exponent;
     return exponent == 0 ? 0.0F : wanted > 254 ? 0x1p127F : std::bit_cast<float>(wanted << 23);
 }
 
-float reciprocalOfPower(float power)
+// Of a block of zeros any will do: one that multiplies with every other to a normal number.
+float scaleOf(float factor)
 {
-    return power == 0 ? 0.0F : 1 / power;
+    return factor == 0 ? 1.0F : 1 / factor;
 }
 
-// Integers of 32 neighbours; returns the factor. `exact` becomes false where rounding changed a value.
-inline float toIntegers(const float *values, std::int8_t *integers, std::int32_t &sum, bool &exact)
-{
-    std::int32_t largest = 0;  // magnitudes compare as integers
-    for (Index i = 0; i < block; ++i)
-        largest = std::max(largest, std::bit_cast<std::int32_t>(values[i]) & 0x7FFFFFFF);
-    const float factor = factorOf(std::bit_cast<float>(largest));
-    std::int32_t total = 0, changed = factor == 0 ? largest : 0;
-    for (Index i = 0; i < block; ++i) {
-        constexpr float magic = 0x1.8p23F;  // leaves no fraction bits
-        const float scaled = values[i] * factor;
-        const float rounded = (scaled + magic) - magic;
-        changed |= std::bit_cast<std::int32_t>(rounded - scaled) & 0x7FFFFFFF;
-        const auto integer = static_cast<std::int32_t>(rounded);
-        changed |= integer > 127 || integer < -127 ? 1 : 0;
-        integers[i] = static_cast<std::int8_t>(integer);
-        total += integer;
+// The exponent fields of scales.
+struct ExponentRange {
+    std::uint32_t least = 255, most = 0;
+
+    void add(float scale)
+    {
+        const std::uint32_t field = std::bit_cast<std::uint32_t>(scale) >> 23;
+        least = std::min(least, field);
+        most = std::max(most, field);
     }
-    sum = total;
+};
+
+#ifdef __x86_64__
+
+// Integers of 32 neighbours; returns their scale. `exact` becomes false where rounding changed a value.
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] inline float toIntegers(const float *values, std::int8_t *integers, std::int32_t &sum,
+                                                                             bool &exact)
+{
+    constexpr int parts = 4;
+    __m256 given[parts];
+    __m256i most = _mm256_setzero_si256();
+    for (int i = 0; i < parts; ++i) {
+        given[i] = _mm256_loadu_ps(values + 8 * i);  // magnitudes compare as integers
+        most = _mm256_max_epu32(most, _mm256_and_si256(_mm256_castps_si256(given[i]), _mm256_set1_epi32(0x7FFFFFFF)));
+    }
+    const __m128i four = _mm_max_epu32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+    const __m128i two = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4E));
+    const auto largest = static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_max_epu32(two, _mm_shuffle_epi32(two, 0xB1))));
+    const float factor = factorOf(largest);
+    __m256i sums = _mm256_setzero_si256();
+    unsigned changed = factor == 0 ? largest : 0;
+    for (int i = 0; i < parts; ++i) {
+        const __m256 scaled = _mm256_mul_ps(given[i], _mm256_set1_ps(factor));
+        const __m256i rounded = _mm256_cvtps_epi32(scaled);
+        sums = _mm256_add_epi32(sums, rounded);
+        changed |= static_cast<unsigned>(_mm256_cmp_ps_mask(_mm256_cvtepi32_ps(rounded), scaled, _CMP_NEQ_UQ))
+                   | static_cast<unsigned>(_mm256_cmpgt_epi32_mask(_mm256_abs_epi32(rounded), _mm256_set1_epi32(127)));
+        _mm_storel_epi64(reinterpret_cast<__m128i *>(integers + 8 * i), _mm256_maskz_cvtepi32_epi8(0xFF, rounded));
+    }
     exact = exact && changed == 0;
-    return factor;
+    const __m128i fourSums = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    const __m128i twoSums = _mm_add_epi32(fourSums, _mm_shuffle_epi32(fourSums, 0x4E));
+    sum = _mm_cvtsi128_si32(_mm_add_epi32(twoSums, _mm_shuffle_epi32(twoSums, 0xB1)));
+    return scaleOf(factor);
 }
+
+#else
+
+float toIntegers(const float *, std::int8_t *, std::int32_t &, bool &)
+{
+    LQER_ASSERT(false);  // nowhere supported
+    return 0;
+}
+
+#endif
 
 // Where a block of inputs is among `rows` rows of `blocks` (Int8Rows).
 inline Index placeOf(Index row, Index b, Index rows, Index blocks)
@@ -98,7 +132,8 @@ struct Strip {
 };
 
 // The processor multiplies unsigned by signed bytes: weights are stored with 128 added, which the offsets take away again.
-template <int Rows>
+// Normal: all products of scales are normal numbers, so that adding exponents makes them, beside the multiplications.
+template <int Rows, bool Normal>
 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]] void multiplyStrip(const Strip &s)
 {
     __m512 sums[Rows][2];
@@ -122,11 +157,17 @@ template <int Rows>
             }
         }
         const __m512 leftScale = _mm512_loadu_ps(s.weightScales + b * panel), rightScale = _mm512_loadu_ps(s.weightScales + b * panel + 16);
+        const __m512i one = _mm512_set1_epi32(0x3F800000);
+        const __m512i leftExponent = _mm512_sub_epi32(_mm512_castps_si512(leftScale), one);
+        const __m512i rightExponent = _mm512_sub_epi32(_mm512_castps_si512(rightScale), one);
         for (int r = 0; r < Rows; ++r) {
             const __m512 scale = _mm512_set1_ps(s.xScales[r * s.blocks + b]);
-            // Powers of two: neither product rounds. (The masks leave out nothing; without them GCC 12 warns of its own header.)
-            sums[r][0] = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, whole[r][0]), _mm512_mul_ps(scale, leftScale), sums[r][0]);
-            sums[r][1] = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, whole[r][1]), _mm512_mul_ps(scale, rightScale), sums[r][1]);
+            const __m512i exponent = _mm512_castps_si512(scale);
+            // Powers of two: neither product rounds.
+            const __m512 leftBoth = Normal ? _mm512_castsi512_ps(_mm512_add_epi32(exponent, leftExponent)) : _mm512_mul_ps(scale, leftScale);
+            const __m512 rightBoth = Normal ? _mm512_castsi512_ps(_mm512_add_epi32(exponent, rightExponent)) : _mm512_mul_ps(scale, rightScale);
+            sums[r][0] = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, whole[r][0]), leftBoth, sums[r][0]);
+            sums[r][1] = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, whole[r][1]), rightBoth, sums[r][1]);
         }
     }
     for (int r = 0; r < Rows; ++r) {
@@ -136,42 +177,76 @@ template <int Rows>
 }
 
 using StripProduct = void (*)(const Strip &);
-constexpr StripProduct stripProducts[rowsAtOnce + 1] = {nullptr,          multiplyStrip<1>, multiplyStrip<2>, multiplyStrip<3>,
-                                                        multiplyStrip<4>, multiplyStrip<5>, multiplyStrip<6>};
+template <bool Normal>
+constexpr StripProduct stripProducts[rowsAtOnce + 1] = {nullptr,
+                                                        multiplyStrip<1, Normal>,
+                                                        multiplyStrip<2, Normal>,
+                                                        multiplyStrip<3, Normal>,
+                                                        multiplyStrip<4, Normal>,
+                                                        multiplyStrip<5, Normal>,
+                                                        multiplyStrip<6, Normal>};
 
 #endif
 
 }  // namespace
 
-Int8Rows::Int8Rows(const ConstMatrixRef &x, MatrixPool &pool, const TaskContext &context)
-    : m_rows(x.rows()), m_cols(x.cols()), m_blocks((x.cols() + block - 1) / block), m_room(pool.take(m_rows, m_blocks * (block / 4 + 1))),
+Int8Rows::Int8Rows(Index rows, Index cols, MatrixPool &pool)
+    : m_rows(rows), m_cols(cols), m_blocks((cols + block - 1) / block), m_room(pool.take(m_rows, m_blocks * (block / 4 + 1))),
       m_scales(pool.take(m_rows, m_blocks)), m_values(reinterpret_cast<std::int8_t *>(m_room->data())),
       m_offsets(reinterpret_cast<std::int32_t *>(m_room->data() + m_rows * m_blocks * (block / 4)))
 {
-    std::atomic<bool> all = true;
-    parallelFor(context, m_rows, 64, [&](Index begin, Index end) {
+    LQER_ASSERT(Int8Weight::isSupported());
+}
+
+// piece(begin, end, set) calls set(rows [begin, end)).
+template <typename Piece>
+void Int8Rows::make(Index step, const TaskContext &context, const Piece &piece)
+{
+    std::mutex mutex;
+    parallelFor(context, m_rows, step, [&](Index begin, Index end) {
         bool exact = true;
-        forProcessor([&] {
-            for (Index row = begin; row < end; ++row)
-                forBlocks(x.data() + row * x.outerStride(), m_cols, [&](Index b, const float *values) {
-                    const Index place = placeOf(row, b, m_rows, m_blocks);
-                    std::int32_t sum = 0;
-                    const float factor = toIntegers(values, m_values + place * block, sum, exact);
-                    m_scales->data()[place] = reciprocalOfPower(factor);
-                    m_offsets[place] = -128 * sum;
-                });
+        ExponentRange range;
+        piece(begin, end, [&](const ConstMatrixRef &x) {
+            forProcessor([&] {
+                for (Index row = begin; row < end; ++row)
+                    forBlocks(x.data() + (row - begin) * x.outerStride(), m_cols, [&](Index b, const float *values) {
+                        const Index place = placeOf(row, b, m_rows, m_blocks);
+                        std::int32_t sum = 0;
+                        const float scale = toIntegers(values, m_values + place * block, sum, exact);
+                        m_scales->data()[place] = scale;
+                        m_offsets[place] = -128 * sum;
+                        range.add(scale);
+                    });
+            });
         });
-        if (!exact)
-            all = false;
+        const std::lock_guard lock(mutex);
+        m_exact = m_exact && exact;
+        m_leastExponent = std::min(m_leastExponent, range.least);
+        m_mostExponent = std::max(m_mostExponent, range.most);
     });
-    m_exact = all;
+}
+
+Int8Rows::Int8Rows(const ConstMatrixRef &x, MatrixPool &pool, const TaskContext &context) : Int8Rows(x.rows(), x.cols(), pool)
+{
+    make(64, context, [&](Index begin, Index end, const auto &set) { set(x.middleRows(begin, end - begin)); });
+}
+
+Int8Rows::Int8Rows(Index rows, Index cols, const RowSource &source, MatrixPool &pool, const TaskContext &context) : Int8Rows(rows, cols, pool)
+{
+    constexpr Index fewRows = 16;  // stay in the cache between the two
+    make(fewRows, context, [&](Index begin, Index end, const auto &set) {
+        PooledMatrix piece = pool.take(end - begin, cols);
+        source(begin, *piece);
+        set(*piece);
+    });
 }
 
 struct Int8Weight::State {
     Index in, out, blocks, panels;
-    // By panel and block of inputs; columns that are not there are zeros with scale 0.
+    // By panel and block of inputs; columns that are not there are zeros with scale 1.
     std::vector<std::uint8_t> values;
     std::vector<float> scales;
+    ExponentRange range;
 };
 
 bool Int8Weight::isSupported()
@@ -207,19 +282,22 @@ Int8Weight::Int8Weight(const ConstMatrixRef &weight)
     state->blocks = (state->in + block - 1) / block;
     state->panels = (state->out + panel - 1) / panel;
     state->values.assign(static_cast<std::size_t>(state->panels * state->blocks * panel * block), 128);
-    state->scales.assign(static_cast<std::size_t>(state->panels * state->blocks * panel), 0.0F);
+    state->scales.assign(static_cast<std::size_t>(state->panels * state->blocks * panel), 1.0F);
     bool exact = true;
-    for (Index row = 0; row < state->out; ++row)
-        forBlocks(weight.data() + row * weight.outerStride(), state->in, [&](Index b, const float *given) {
-            std::int8_t integers[block];
-            std::int32_t sum = 0;
-            const Index place = row / panel * state->blocks + b, column = row % panel;
-            const float factor = toIntegers(given, integers, sum, exact);
-            state->scales[static_cast<std::size_t>(place * panel + column)] = reciprocalOfPower(factor);
-            std::uint8_t *to = state->values.data() + place * panel * block + column * 4;
-            for (Index i = 0; i < block; ++i)
-                to[i / 4 * panel * 4 + i % 4] = static_cast<std::uint8_t>(integers[i] + 128);
-        });
+    forProcessor([&] {
+        for (Index row = 0; row < state->out; ++row)
+            forBlocks(weight.data() + row * weight.outerStride(), state->in, [&](Index b, const float *given) {
+                std::int8_t integers[block];
+                std::int32_t sum = 0;
+                const Index place = row / panel * state->blocks + b, column = row % panel;
+                const float scale = toIntegers(given, integers, sum, exact);
+                state->scales[static_cast<std::size_t>(place * panel + column)] = scale;
+                state->range.add(scale);
+                std::uint8_t *to = state->values.data() + place * panel * block + column * 4;
+                for (Index i = 0; i < block; ++i)
+                    to[i / 4 * panel * 4 + i % 4] = static_cast<std::uint8_t>(integers[i] + 128);
+            });
+    });
     LQER_ASSERT(exact);
     m_state = std::move(state);
 }
@@ -227,37 +305,81 @@ Int8Weight::Int8Weight(const ConstMatrixRef &weight)
 Index Int8Weight::in() const { return m_state->in; }
 Index Int8Weight::out() const { return m_state->out; }
 
-void Int8Weight::multiply(const Int8Rows &x, MatrixRef y, const TaskContext &context) const
+namespace {
+
+// y = sums, (rows, columns) of rows of a panel.
+void store(const float *sums, Index rows, Index columns, float *y, Index stride)
 {
-    LQER_ASSERT(x.cols() == in() && y.rows() == x.rows() && y.cols() == out());
-#ifdef __x86_64__
-    const State &s = *m_state;
-    const Index yStride = std::max<Index>(out(), y.outerStride());
-    parallelFor(context, x.rows(), grain, [&](Index begin, Index end) {
-        alignas(64) float sums[grain * panel];
-        for (Index p = 0; p < s.panels; ++p) {
-            context.checkStop();
-            const Index columns = std::min(panel, s.out - p * panel);
-            for (Index first = 0; first < s.blocks; first += chunk) {
-                const Index blocks = std::min(chunk, s.blocks - first), place = p * s.blocks + first;
-                const bool last = first + blocks == s.blocks;
-                const Index stored = last ? columns : panel;
-                for (Index row = begin; row < end; row += rowsAtOnce) {
-                    const Index at = placeOf(row, first, x.rows(), s.blocks);
-                    float *between = sums + (row - begin) * panel;
-                    stripProducts[std::min(rowsAtOnce, end - row)](
-                        {x.m_values + at * block, x.m_offsets + at, x.m_scales->data() + at, s.values.data() + place * panel * block,
-                         s.scales.data() + place * panel, blocks, first > 0 ? between : nullptr,
-                         last ? y.data() + row * yStride + p * panel : between, last ? yStride : panel,
-                         static_cast<__mmask16>((1U << std::min<Index>(16, stored)) - 1),
-                         static_cast<__mmask16>((1U << std::max<Index>(0, stored - 16)) - 1)});
-                }
-            }
+    forProcessor([=] {
+        for (Index row = 0; row < rows; ++row) {
+            const float *from = sums + row * panel;
+            float *__restrict to = y + row * stride;
+            if (columns == panel)  // a number that the compiler knows
+                for (Index i = 0; i < panel; ++i)
+                    to[i] = from[i];
+            else
+                for (Index i = 0; i < columns; ++i)
+                    to[i] = from[i];
         }
     });
+}
+
+}  // namespace
+
+void Int8Weight::multiply(const Int8Rows &x, MatrixRef y, const TaskContext &context, const PanelFinish &finish) const
+{
+    LQER_ASSERT(x.cols() == in() && y.rows() == x.rows() && y.cols() == out());
+    const Index stride = std::max<Index>(out(), y.outerStride());
+    parallelFor(context, x.rows(), grain, [&](Index begin, Index end) {
+        alignas(64) float sums[grain * panel];
+        for (Index column = 0; column < out(); column += panel) {
+            context.checkStop();
+            float *to = y.data() + begin * stride + column;
+            if (!finish) {
+                multiplyPanel(x, column, begin, end, to, stride, to, stride);
+                continue;
+            }
+            multiplyPanel(x, column, begin, end, sums, panel, to, stride);
+            finish(column, begin, end, sums);
+            store(sums, end - begin, std::min(panel, out() - column), to, stride);
+        }
+    });
+}
+
+void Int8Weight::multiplyPanel(const Int8Rows &x, Index column, Index begin, Index end, float *y, Index stride, const float *later,
+                               Index laterStride) const
+{
+    const State &s = *m_state;
+    LQER_ASSERT(x.cols() == s.in && column % panel == 0 && end - begin <= grain);
+#ifdef __x86_64__
+    const StripProduct *products = x.m_leastExponent + s.range.least > 127 && x.m_mostExponent + s.range.most < 127 + 255
+                                           && x.m_leastExponent > 0 && s.range.least > 0
+                                       ? stripProducts<true>
+                                       : stripProducts<false>;
+    alignas(64) float sums[grain * panel];  // of the pieces of inputs so far
+    const Index columns = std::min(panel, s.out - column);
+    for (Index first = 0; first < s.blocks; first += chunk) {
+        const Index blocks = std::min(chunk, s.blocks - first), place = column / panel * s.blocks + first;
+        const bool last = first + blocks == s.blocks;
+        const Index stored = last ? columns : panel;
+        for (Index row = begin; row < end; row += rowsAtOnce) {
+            // What is stored to at the end comes from memory meanwhile.
+            for (Index r = row; last && r < std::min(end, row + rowsAtOnce); ++r) {
+                __builtin_prefetch(later + (r - begin) * laterStride, 1);
+                __builtin_prefetch(later + (r - begin) * laterStride + columns - 1, 1);
+            }
+            const Index at = placeOf(row, first, x.rows(), s.blocks);
+            float *between = sums + (row - begin) * panel;
+            products[std::min(rowsAtOnce, end - row)](
+                {x.m_values + at * block, x.m_offsets + at, x.m_scales->data() + at, s.values.data() + place * panel * block,
+                 s.scales.data() + place * panel, blocks, first > 0 ? between : nullptr, last ? y + (row - begin) * stride : between,
+                 last ? stride : panel, static_cast<__mmask16>((1U << std::min<Index>(16, stored)) - 1),
+                 static_cast<__mmask16>((1U << std::max<Index>(0, stored - 16)) - 1)});
+        }
+    }
 #else
     static_cast<void>(y);
-    static_cast<void>(context);
+    static_cast<void>(stride);
     LQER_ASSERT(false);
 #endif
 }
