@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/processor.h"
+#include "core/linalg/bf16_panels.h"
 #include "core/linalg/bf16_weight.h"
 #include "core/linalg/float_weight.h"
 #include "core/linalg/gemm.h"
@@ -24,12 +26,19 @@ namespace {
 // A format that values go through on their way, and what is made of it.
 struct ValueFormat {
     std::string text;
-    std::unique_ptr<Quantizer> quantizer;  // null: passthrough
+    std::shared_ptr<const Quantizer> quantizer;  // null: passthrough
 
     explicit ValueFormat(const FormatSpec &spec) : text(spec.toString())
     {
         if (!spec.isPassthrough())
             quantizer = makeQuantizer(spec);
+    }
+    // y = Q(x), x rows next to each other and perhaps y's own. flat: LinearFormats::flatActivations.
+    void quantize(const float *x, bool flat, Matrix &y) const
+    {
+        const auto size = static_cast<std::size_t>(y.size());
+        if (quantizer)
+            quantizer->quantize({x, size}, flat ? Shape{y.rows(), y.cols()} : Shape{1, y.rows(), y.cols()}, {y.data(), size});
     }
 };
 
@@ -41,7 +50,7 @@ bool isTokenByToken(const ValueFormat &format, bool flat, Index features)
     constexpr std::int64_t tokens = 2;
     const auto width = static_cast<std::size_t>(features);
     std::vector<std::size_t> tokenOf(2 * width, tokens);  // of each block, as far as known
-    bool within = true;
+    bool within = format.quantizer->rowGranularity({tokens, features}) == 1;
     format.quantizer->layout(flat ? Shape{tokens, features} : Shape{1, tokens, features})
         .forEachRun([&](std::size_t block, std::size_t first, std::size_t length) {
             const std::size_t token = first / width;
@@ -74,6 +83,64 @@ struct Products {
     }
 };
 
+// The first operand of products: Q(x), in every form that a second one asks for. x and the pool outlive it. Used on one thread.
+class QuantizedInput {
+public:
+    QuantizedInput(const ConstMatrixRef &x, const ValueFormat &format, bool flat, MatrixPool &pool)
+        : m_x(x), m_pool(pool), m_format(format), m_flat(flat), m_byToken(isTokenByToken(format, flat, x.cols()))
+    {
+    }
+
+    const ConstMatrixRef &floats() const
+    {
+        if (!m_format.quantizer)
+            return m_x;
+        if (!m_floats) {
+            m_floats = m_pool.take(m_x.rows(), m_x.cols());
+            const bool apart = m_x.outerStride() != m_x.cols();
+            if (apart)
+                *m_floats = m_x;
+            m_format.quantize(apart ? m_floats->data() : m_x.data(), m_flat, *m_floats);
+            m_view.emplace(*m_floats);
+        }
+        return *m_view;
+    }
+    // The floats are then made only if somebody asks for them: a few tokens at a time they stay in the cache.
+    const Int8Rows &integers(const TaskContext &context) const
+    {
+        if (m_integers)
+            return *m_integers;
+        if (!m_byToken || !m_format.quantizer || m_floats)
+            return m_integers.emplace(floats(), m_pool, context);
+        try {
+            return m_integers.emplace(
+                m_x.rows(), m_x.cols(),
+                [&](Index first, Matrix &rows) {
+                    rows = m_x.middleRows(first, rows.rows());
+                    m_format.quantize(rows.data(), m_flat, rows);
+                },
+                m_pool, context);
+        } catch (const Error &) {
+            floats();  // an error counts from the first element of what was quantized: have it said of all
+            throw;
+        }
+    }
+    const Bf16Rows &narrow(const TaskContext &context) const
+    {
+        return m_narrow ? *m_narrow : m_narrow.emplace(floats(), m_pool, context);
+    }
+
+private:
+    ConstMatrixRef m_x;
+    MatrixPool &m_pool;
+    ValueFormat m_format;
+    bool m_flat, m_byToken;
+    mutable PooledMatrix m_floats;
+    mutable std::optional<ConstMatrixRef> m_view;
+    mutable std::optional<Int8Rows> m_integers;
+    mutable std::optional<Bf16Rows> m_narrow;
+};
+
 // The second operand of y = x M^T, M (n, k).
 class Factor {
 public:
@@ -86,21 +153,23 @@ public:
         else
             m_floats.emplace(std::move(values));
     }
-    // x: its values, quantized; what is made of them is kept there.
-    void multiply(const LinearInput &x, MatrixRef y, const TaskContext &context) const
+    void multiply(const QuantizedInput &x, MatrixRef y, const TaskContext &context) const
     {
-        if (m_integers) {
-            const auto &rows = x.made<Int8Rows>("int8", [&] { return Int8Rows(x.x(), x.pool(), context); });
-            if (rows.isExact())
-                m_integers->multiply(rows, std::move(y), context);
-            else  // a tiny value that passed through
-                multiplyTransposed(x.x(), m_integers->values(), std::move(y), context);
-        } else if (m_narrow) {
-            m_narrow->multiply(x.made<Bf16Rows>("bf16", [&] { return Bf16Rows(x.x(), x.pool(), context); }), std::move(y), context);
-        } else {
-            m_floats->multiply(x.x(), std::move(y), context);
-        }
+        if (const Int8Rows *rows = integersOf(x, context))
+            m_integers->multiply(*rows, std::move(y), context);
+        else if (m_integers)
+            multiplyTransposed(x.floats(), m_integers->values(), std::move(y), context);
+        else if (m_narrow)
+            m_narrow->multiply(x.narrow(context), std::move(y), context);
+        else
+            m_floats->multiply(x.floats(), std::move(y), context);
     }
+    // Null if the product is not one of integers: M is in another form, or a tiny value of x passed through its format.
+    const Int8Rows *integersOf(const QuantizedInput &x, const TaskContext &context) const
+    {
+        return m_integers && x.integers(context).isExact() ? &x.integers(context) : nullptr;
+    }
+    const Int8Weight &integers() const { return *m_integers; }
     Matrix values() const { return m_integers ? m_integers->values() : m_narrow ? m_narrow->values() : m_floats->values(); }
 
 private:
@@ -110,13 +179,19 @@ private:
     std::optional<Bf16Weight> m_narrow;
 };
 
-// Values of a format, and the input that they make for products.
-struct QuantizedInput {
-    PooledMatrix values;
-    std::unique_ptr<LinearInput> input;
+static_assert(Bf16Panels::panel == Int8Weight::panel);
 
-    QuantizedInput(PooledMatrix made, MatrixPool &pool) : values(std::move(made)), input(std::make_unique<LinearInput>(*values, pool)) {}
-};
+// True if tokens and panels of an integer product's columns can be quantized one by one.
+bool isPanelByPanel(const ValueFormat &format, bool flat, Index features)
+{
+    bool within = features % Int8Weight::panel == 0;
+    if (format.quantizer)
+        format.quantizer->layout(flat ? Shape{1, features} : Shape{1, 1, features})
+            .forEachRun([&](std::size_t, std::size_t first, std::size_t length) {
+                within = within && first / Int8Weight::panel == (first + length - 1) / Int8Weight::panel;
+            });
+    return within && isTokenByToken(format, flat, features);
+}
 
 }  // namespace
 
@@ -128,23 +203,26 @@ struct CorrectedLinear::State {
     Factor a, b;  // A^T (rank, in), B^T (out, rank)
     bool flatActivations = false;
     bool xabByToken = false;
+    std::optional<Bf16Panels> panelsOfB;  // B^T again, if multiplyByPanels() may be used
 
-    // y = Q(x), x rows next to each other and perhaps y's own.
-    void quantize(const ValueFormat &format, const float *x, Matrix &y) const
+    // y = (x W^T + bias) + Q(xa B), all of it panel by panel while it is in the cache.
+    void multiplyByPanels(const Int8Rows &x, const Bf16Rows &ofXa, MatrixRef y, const TaskContext &context) const
     {
-        const auto size = static_cast<std::size_t>(y.size());
-        if (format.quantizer)
-            format.quantizer->quantize({x, size}, flatActivations ? Shape{y.rows(), y.cols()} : Shape{1, y.rows(), y.cols()},
-                                       {y.data(), size});
-    }
-    QuantizedInput quantized(const ConstMatrixRef &x, MatrixPool &pool) const
-    {
-        PooledMatrix y = pool.take(x.rows(), x.cols());
-        const bool apart = x.outerStride() != x.cols();
-        if (apart)
-            *y = x;
-        quantize(activation, apart ? y->data() : x.data(), *y);
-        return {std::move(y), pool};
+        weight.integers().multiply(x, std::move(y), context, [&](Index column, Index begin, Index end, float *sums) {
+            constexpr Index panel = Int8Weight::panel;
+            const Index rows = end - begin;
+            alignas(64) float correction[Int8Weight::grain * panel];
+            panelsOfB->multiply(ofXa, begin, end, column, correction);
+            const std::span<float> values(correction, static_cast<std::size_t>(rows * panel));
+            if (xab.quantizer)
+                xab.quantizer->quantize(values, flatActivations ? Shape{rows, panel} : Shape{1, rows, panel}, values);
+            forProcessor([=, own = bias.size() > 0 ? bias.data() + column : nullptr, added = values.data()] {
+                for (Index i = 0; own && i < rows * panel; ++i)
+                    sums[i] += own[i % panel];
+                for (Index i = 0; i < rows * panel; ++i)
+                    sums[i] += added[i];
+            });
+        });
     }
 };
 
@@ -166,8 +244,12 @@ CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCor
     const bool flat = formats.flatActivations;
     const Products ofX(activation, flat, in), ofXa(xa, flat, correction.rank());
     const bool byToken = isTokenByToken(xab, flat, out);
+    const Matrix transposedB = correction.b.transpose();
+    std::optional<Bf16Panels> panelsOfB;
+    if (correction.rank() > 0 && correction.rank() % 2 == 0 && ofX.integers && ofXa.bfloat16 && isPanelByPanel(xab, flat, out) && Bf16Weight::holds(transposedB))
+        panelsOfB.emplace(transposedB);
     m_state.reset(new State{std::move(activation), std::move(xa), std::move(xab), Factor(std::move(quantizedWeight), ofX), std::move(bias),
-                            correction.rank(), Factor(correction.a.transpose(), ofX), Factor(correction.b.transpose(), ofXa), flat, byToken});
+                            correction.rank(), Factor(correction.a.transpose(), ofX), Factor(transposedB, ofXa), flat, byToken, std::move(panelsOfB)});
 }
 
 CorrectedLinear::~CorrectedLinear() = default;
@@ -177,26 +259,30 @@ void CorrectedLinear::apply(const LinearInput &given, MatrixRef y, const TaskCon
     context.checkStop();
     const State &s = *m_state;
     MatrixPool &pool = given.pool();
-    const LinearInput &x =
-        s.activation.quantizer
-            ? *given.made<QuantizedInput>(fmt::format("{}{}", s.activation.text, s.flatActivations ? ", flat" : ""),
-                                          [&] { return s.quantized(given.x(), pool); }).input
-            : given;
+    const auto &x = given.made<QuantizedInput>(fmt::format("{}{}", s.activation.text, s.flatActivations ? ", flat" : ""), [&] {
+        return QuantizedInput(given.x(), s.activation, s.flatActivations, pool);
+    });
+    PooledMatrix xa = pool.take(y.rows(), s.rank);
+    if (s.rank > 0)
+        s.a.multiply(x, *xa, context);
+    const QuantizedInput ofXa(*xa, s.xa, s.flatActivations, pool);
+    if (s.panelsOfB)
+        if (const Int8Rows *rows = s.weight.integersOf(x, context)) {
+            s.multiplyByPanels(*rows, ofXa.narrow(context), y, context);
+            return;
+        }
     s.weight.multiply(x, y, context);
     if (s.bias.size() > 0)
         addToRows(y, s.bias);
     if (s.rank == 0)
         return;
-    PooledMatrix xa = pool.take(y.rows(), s.rank);
-    s.a.multiply(x, *xa, context);
-    s.quantize(s.xa, xa->data(), *xa);
     // A few tokens at a time, as long as what is made of them is in the cache.
     constexpr Index fewTokens = 48;
     for (Index begin = 0, step = s.xabByToken ? fewTokens : y.rows(); begin < y.rows(); begin += step) {
         const Index tokens = std::min(step, y.rows() - begin);
         PooledMatrix xab = pool.take(tokens, y.cols());
-        s.b.multiply(LinearInput(xa->middleRows(begin, tokens), pool), *xab, context);
-        s.quantize(s.xab, xab->data(), *xab);
+        s.b.multiply(QuantizedInput(ofXa.floats().middleRows(begin, tokens), ValueFormat(FormatSpec()), s.flatActivations, pool), *xab, context);
+        s.xab.quantize(xab->data(), s.flatActivations, *xab);
         add(y.middleRows(begin, tokens), *xab);
     }
 }

@@ -167,6 +167,7 @@ private slots:
         QTest::newRow("a ragged last block") << "block_fp:width=5,block_size=1x16";
         QTest::newRow("across tokens") << "block_fp:width=4,block_size=4x16,skip_first_dim=true";
         QTest::newRow("one scale for all") << "block_fp:width=6,block_size=-1";
+        QTest::newRow("a second scale for all") << "nvfp4";
         QTest::newRow("none") << "passthrough";
     }
     void manyTokensAreCorrectedAsAllAtOnce()
@@ -186,6 +187,53 @@ private slots:
         const Matrix difference = (y - expected).cwiseAbs();
         QVERIFY((difference.array() > 1e-4F).count() < 3120 / 100);
         QVERIFY(difference.maxCoeff() < 0.2F * xab.cwiseAbs().maxCoeff());
+    }
+
+    // Integer products get their correction panel by panel where widths and format allow it.
+    void integerProductsAreCorrectedAsAllAtOnce_data()
+    {
+        QTest::addColumn<QString>("format");
+        QTest::addColumn<int>("out");
+        QTest::addColumn<int>("rank");
+        QTest::newRow("blocks of a panel") << "mxint8" << 96 << 32;
+        QTest::newRow("blocks of half a panel") << "mxint:width=8,block_size=16" << 96 << 6;
+        QTest::newRow("more than a panel") << "mxint:width=8,block_size=64" << 96 << 6;
+        QTest::newRow("across tokens") << "block_fp:width=8,block_size=2x16" << 96 << 6;
+        QTest::newRow("a second scale for all") << "nvfp4" << 96 << 6;
+        QTest::newRow("part of a panel") << "mxint8" << 72 << 6;
+        QTest::newRow("odd rank") << "mxint8" << 96 << 7;
+        QTest::newRow("none") << "passthrough" << 96 << 6;
+    }
+    void integerProductsAreCorrectedAsAllAtOnce()
+    {
+        QFETCH(QString, format);
+        QFETCH(int, out);
+        QFETCH(int, rank);
+        constexpr Index tokens = 263, in = 160;  // more than two pieces of tokens
+        LinearFormats formats;
+        formats.activation = formats.xa = FormatSpec::parse("mxint8");
+        formats.xab = FormatSpec::parse(format.toStdString());
+        const Matrix weight = quantized(randomMatrix(out, in, 7), FormatSpec::parse("mxint4"), {out, in});
+        const Vector bias = randomMatrix(out, 1, 8);
+        const LowRankCorrection correction{quantized(randomMatrix(in, rank, 9), formats.xa, {in, rank}),
+                                           quantized(randomMatrix(rank, out, 10), formats.xa, {rank, out}), {}, {}};
+        const Matrix given = randomMatrix(tokens, in, 11), x = quantized(given, formats.activation, {1, tokens, in});
+        Matrix y(tokens, out), plain(tokens, out), xa(tokens, rank), xab(tokens, out);
+        const CorrectedLinear linear(weight, bias, correction, formats);
+        linear.apply(given, y);
+        CorrectedLinear(weight, bias, {}, formats).apply(given, plain);
+        multiply(x, correction.a, xa);
+        multiply(quantized(xa, formats.xa, {1, tokens, rank}), correction.b, xab);
+        const Matrix expected = plain + quantized(xab, formats.xab, {1, tokens, out});
+        // As above: a sum in another order may fall on the other side of a step.
+        const Matrix difference = (y - expected).cwiseAbs();
+        const float largest = xab.cwiseAbs().maxCoeff();
+        QVERIFY(static_cast<double>((difference.array() > 1e-5F * largest).count()) < 0.01 * static_cast<double>(difference.size()));
+        QVERIFY(difference.maxCoeff() < 0.2F * largest);
+        ThreadPool three(3);
+        Matrix again(tokens, out);
+        linear.apply(given, again, {&three});
+        QVERIFY(sameBits(y, again));
     }
 
     void partsOfABiggerMatrixCanBeInputAndOutput()
