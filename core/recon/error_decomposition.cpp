@@ -204,7 +204,7 @@ Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scal
     const Matrix captured = rows.transpose();
     const MatrixF64 ev = captured.cast<double>();
     MatrixF64 projected(k, k);
-    transposedMultiply(ev, MatrixF64(scaling.times(captured, context).cast<double>()), projected, context);
+    transposedMultiply(ev, MatrixF64(scaling.halfTimes(captured, context).cast<double>()), projected, context);
     const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * scaling.unit() * (projected + projected.transpose())), k);
 
     Leading leading;

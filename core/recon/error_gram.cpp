@@ -30,7 +30,7 @@ FloatScaling::FloatScaling(const Scaling &scaling, bool keep, const TaskContext 
 Matrix FloatScaling::part(Index begin, Index end, Index left, Index right) const
 {
     const MatrixF64 &sum = m_scaling.sum();
-    Matrix rows(end - begin, right - left);
+    Matrix rows = onLargePages(Matrix(end - begin, right - left));
     for (Index row = begin; row < end; ++row)
         forProcessor([factor = 1 / (m_scaling.tokens() * m_unit), from = sum.data() + row * sum.cols() + left,
                       to = rows.data() + (row - begin) * rows.cols(), count = rows.cols()] {
@@ -51,6 +51,25 @@ Matrix FloatScaling::times(const ConstMatrixRef &x, const TaskContext &context) 
         parallelFor(context, x.rows(), band, [&](Index begin, Index end) {
             multiply(part(begin, end, 0, x.rows()), x, y.middleRows(begin, end - begin));
         });
+    return y;
+}
+
+Matrix FloatScaling::halfTimes(const ConstMatrixRef &x, const TaskContext &context) const
+{
+    if (isDiagonal())
+        return times(x, context);
+    Matrix y(x.rows(), x.cols());
+    parallelFor(context, x.rows(), band, [&](Index begin, Index end) {  // from R's lower triangle; what is below the diagonal counts twice
+        const Index rows = end - begin;
+        Matrix converted;
+        if (!m_r.size())
+            converted = part(begin, end, 0, end);
+        const auto r = m_r.size() ? ConstMatrixRef(m_r.block(begin, 0, rows, end)) : ConstMatrixRef(converted);
+        Matrix below(rows, x.cols()), diagonal(rows, x.cols());
+        multiply(r.leftCols(begin), x.topRows(begin), below);
+        multiply(r.rightCols(rows), x.middleRows(begin, rows), diagonal);
+        y.middleRows(begin, rows) = 2.0F * below + diagonal;
+    });
     return y;
 }
 

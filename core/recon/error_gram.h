@@ -24,6 +24,8 @@ public:
     const Vector &diagonal() const { return m_diagonal; }  // whatever the kind
     // M / unit times x (in, columns).
     Matrix times(const ConstMatrixRef &x, const TaskContext &context) const;
+    // What has x^T y + y^T x = 2 x^T (M / unit) x: half the work of times().
+    Matrix halfTimes(const ConstMatrixRef &x, const TaskContext &context) const;
     // Rows [begin, end), columns [left, right) of R / unit. Exact only.
     Matrix part(Index begin, Index end, Index left, Index right) const;
 
