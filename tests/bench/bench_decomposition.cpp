@@ -134,31 +134,29 @@ void diagonalLayer(Report &report, Index out, Index in, double spread, double go
 // What the official steps of exact scaling take at one size, in two parts that grow with the cubes of different extents.
 struct ExactBaseline {
     Index size;
-    double root, rest;
+    double root, rest;  // seconds: Schur square root; quantizer, gesdd and solve
 };
 
 ExactBaseline exactBaseline(Index size)
 {
-    const Matrix error = quantizationError(heavyWeight(size, size, 6)).transpose();
+    const Matrix weight = heavyWeight(size, size, 6);
     const SiteStats stats = activationStats(channelScale(size, 0.7, 7), 2 * size, 8);
     const Vector scale = channelScale(size, 0.7, 9);
-    return {size, threadSeconds([&] { schurSqrt(stats.meanAutocorrelation()); }), threadSeconds([&] { lqerFactors(error, scale, rank); })};
+    return {size, threadSeconds([&] { schurSqrt(stats.meanAutocorrelation()); }), threadSeconds([&] { officialLayer(weight, scale); })};
 }
 
-// The baseline is measured, or extended from a measured size by the cube.
-void exactLayer(Report &report, Index out, Index in, double goal, const ExactBaseline *from)
+// Beside what the official steps take for a square layer of these extents, or that extended by the cube.
+void exactLayer(Report &report, Index out, Index in, double goal, const ExactBaseline &from)
 {
     const Matrix weight = heavyWeight(out, in, 3);
-    const auto stats = std::make_shared<SiteStats>(activationStats(channelScale(in, 0.7, 4), from ? 2048 : 2 * in, 5));
+    const auto stats = std::make_shared<SiteStats>(activationStats(channelScale(in, 0.7, 4), 2048, 5));
     const Scaling scaling(ScalingKind::Exact, stats, in);
+    const Index order = std::min(in, out);
+    const double shape = static_cast<double>(std::max(in, out)) / static_cast<double>(order);
     Row row{fmt::format("exact, out {} in {}, R given", out, in), "s", 0, "official: quantizer, Schur square root, gesdd, solve", 0, goal, ""};
-    if (from) {
-        const double shape = static_cast<double>(std::max(in, out)) / static_cast<double>(std::min(in, out));
-        row.baseline = fmt::format("official, extended from {} by the cube", from->size);
-        row.reference = cubed(from->root, from->size, in) + cubed(from->rest, from->size, std::min(in, out)) * shape;
-    } else {
-        row.reference = threadSeconds([&] { officialLayer(weight, *stats); });
-    }
+    row.reference = cubed(from.root, from.size, in) + cubed(from.rest, from.size, order) * shape;
+    if (in != from.size || out != from.size)
+        row.baseline = fmt::format("official, extended from {} by the cube", from.size);
     const double total = threadSeconds([&] { ours(weight, scaling, Precision::BFloat16, true); });
     row.note = fmt::format("{:.2f} s with the layer's total error", total);
     addBoth(report, row, [&](Precision precision) { return ours(weight, scaling, precision); }, weight, scaling);
@@ -194,12 +192,13 @@ void benchDecomposition(Report &report, const Options &options)
     diagonalLayer(report, 4096, 11008, 0.7, 180, options.full);
     onTwoCores(report, 4096, false, 150);
 
-    exactLayer(report, 1024, 1024, 0, nullptr);
-    exactLayer(report, 2048, 2048, 0, nullptr);
-    const ExactBaseline from = exactBaseline(options.full ? 4096 : 2048);
-    exactLayer(report, 4096, 4096, 300, options.full ? nullptr : &from);
-    exactLayer(report, 11008, 4096, 0, &from);
-    exactLayer(report, 4096, 11008, 1000, &from);
+    exactLayer(report, 1024, 1024, 0, exactBaseline(1024));
+    const ExactBaseline middle = exactBaseline(2048);
+    exactLayer(report, 2048, 2048, 0, middle);
+    const ExactBaseline large = options.full ? exactBaseline(4096) : middle;
+    exactLayer(report, 4096, 4096, 300, large);
+    exactLayer(report, 11008, 4096, 0, large);
+    exactLayer(report, 4096, 11008, 1000, large);
     onTwoCores(report, options.full ? 4096 : 2048, true, options.full ? 300 : 0);
 }
 
