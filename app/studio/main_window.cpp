@@ -24,6 +24,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/recipe/bundled_recipes.h"
 #include "widgets/controls/elided_label.h"
 #include "widgets/dialogs/export_dialog.h"
 #include "widgets/dialogs/preferences_dialog.h"
@@ -265,11 +266,18 @@ void MainWindow::makeActions()
     distribute->setIconText(tr("Distribute rank"));
     m_needOpen << distribute;
     QMenu *presets = edit->addMenu(tr("Start from a recipe"));
-    for (const RecipePreset &preset : recipePresets())
-        m_needOpen << makeAction(presets, safeText(preset.title), {}, safeText(preset.meaning), [this, recipe = preset.recipe, title = preset.title] {
+    const auto offer = [this](QMenu *menu, const RecipePreset &preset) {
+        m_needOpen << makeAction(menu, safeText(preset.title), {}, safeText(preset.meaning), [this, recipe = preset.recipe, title = preset.title] {
             m_session->setRecipe(withSensibleRanks(recipe, m_session->model()->transformer().linearSites()), tr("Recipe %1").arg(safeText(title)));
         });
-    presets->setToolTipsVisible(true);
+        menu->setToolTipsVisible(true);
+    };
+    for (const RecipePreset &preset : recipePresets())
+        offer(presets, preset);
+    presets->addSeparator();
+    QMenu *templates = presets->addMenu(tr("LQER's &templates for one model each"));
+    for (const RecipePreset &preset : bundledRecipes())
+        offer(templates, preset);
     edit->addSeparator();
     makeAction(edit, tr("&Preferences..."), QKeySequence(Qt::CTRL | Qt::Key_Comma), tr("Theme, threads, memory, folders"), [this] { showPreferences(); });
 

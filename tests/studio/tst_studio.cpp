@@ -48,6 +48,8 @@ private slots:
     void everyWayToTheRankIsOneStepOfUndo();
     void editsReachTheirTarget_data();
     void editsReachTheirTarget();
+    void recipesAreChosenFromTheMenu_data();
+    void recipesAreChosenFromTheMenu();
     void otherScalingsAndFormatsAreLaidOver();
     void thePlotMenuIsAboutThePlotThatIsSeen();
     void cancellingARunLeavesAValidProject();
@@ -326,6 +328,42 @@ void TestStudio::editsReachTheirTarget()
     const auto changed = std::count_if(session.table()->rows.begin(), session.table()->rows.end(), [](const LayerRow &row) { return row.plan.formats.a.name == "float16"; });
     QCOMPARE(static_cast<int>(changed), layers);
     QCOMPARE(session.undoStack().count(), 1);
+}
+
+void TestStudio::recipesAreChosenFromTheMenu_data()
+{
+    QTest::addColumn<QStringList>("path");
+    QTest::addColumn<QString>("recipe");
+    QTest::newRow("preset") << QStringList{QStringLiteral("Start from"), QStringLiteral("QERA-exact NF4")} << QStringLiteral("qera-exact-nf4");
+    QTest::newRow("template of a model") << QStringList{QStringLiteral("Start from"), QStringLiteral("templates"), QStringLiteral("Mistral")} << QStringLiteral("lqer-mistral-7b");
+}
+void TestStudio::recipesAreChosenFromTheMenu()
+{
+    QFETCH(QStringList, path);
+    QFETCH(QString, recipe);
+    test::Studio studio(demo(), 2);
+    studio.window->show();
+    QVERIFY(studio.openAndWait(demo()));
+    Session &session = studio.session();
+    const QuantizationRecipe before = session.recipe();
+    const QMenuBar *bar = studio.window->menuBar();
+    QAction *edit = bar->actions().at(1);
+    QTest::mouseClick(studio.window->menuBar(), Qt::LeftButton, Qt::NoModifier, bar->actionGeometry(edit).center());
+    QMenu *menu = edit->menu();
+    for (const QString &words : path) {
+        QTRY_VERIFY(menu->isVisible());
+        const QList<QAction *> actions = menu->actions();
+        const auto found = std::ranges::find_if(actions, [&](const QAction *action) { return action->text().contains(words); });
+        QVERIFY2(found != actions.end(), qPrintable(words));
+        QTest::mouseClick(menu, Qt::LeftButton, Qt::NoModifier, menu->actionGeometry(*found).center());
+        if ((*found)->menu())
+            menu = (*found)->menu();
+    }
+    QVERIFY(session.recipe() == withSensibleRanks(findRecipePreset(recipe.toStdString()), session.model()->transformer().linearSites()));
+    QVERIFY(studio.idle());
+    QTest::keyClick(studio.window.get(), Qt::Key_Z, Qt::ControlModifier);
+    QVERIFY(session.recipe() == before);
+    QVERIFY(studio.idle());
 }
 
 void TestStudio::otherScalingsAndFormatsAreLaidOver()
