@@ -36,11 +36,12 @@ VectorF64 knownSpectrum(const Project &project, const DecompositionKey &key)
 }
 
 // The statistics a layer needs: R where there is one, for `exact` and to measure output errors. Null without a calibration.
-std::shared_ptr<const SiteStats> loadStatistics(Project &project, const std::string &calibration, const ActivationSite &input)
+std::shared_ptr<const SiteStats> loadStatistics(Project &project, const std::string &calibration, const ActivationSite &input,
+                                                const TaskContext &context)
 {
     if (calibration.empty())
         return nullptr;
-    auto stats = project.siteStats(calibration, input.name);
+    auto stats = project.siteStats(calibration, input.name, context);
     if (!stats)
         throw Error(ErrorCode::NotFound, project.folder(), fmt::format("statistics of '{}'", input.name), "are not there: calibrate again");
     return stats;
@@ -94,7 +95,7 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
                 bytes.push_back(layerWorkBytes(*layer.site, layer.key.scaling, layer.options, m_state->pool.threads()));
             const std::uint64_t room = layersRoom(m_state->freeMemory(), input->features, m_state->pool.threads());
             const bool sideBySide = groupWork(bytes, room).sideBySide;
-            const std::shared_ptr<const SiteStats> stats = loadStatistics(project, result->calibration, *input);
+            const std::shared_ptr<const SiteStats> stats = loadStatistics(project, result->calibration, *input, context);
             const auto work = [&](std::size_t i) {
                 PendingLayer &layer = layers[i];
                 context.checkStop();

@@ -153,7 +153,7 @@ std::string provideStatistics(const QeraWork &work, const ChunkFolder &folder, P
         context.checkStop();
         names.push_back(input->name);
         if (!present->sites.contains(input->name)) {
-            const auto stats = common->siteStats(key, input->name);
+            const auto stats = common->siteStats(key, input->name, context);
             if (!stats)
                 throw Error(
                     ErrorCode::NotFound, common->folder(), fmt::format("statistics of '{}'", input->name), "are not there");

@@ -214,7 +214,7 @@ bool Project::isCalibrationComplete(const std::string &key) const
     return stored && stored->complete;
 }
 
-std::shared_ptr<const SiteStats> Project::siteStats(const std::string &key, const std::string &activationSite)
+std::shared_ptr<const SiteStats> Project::siteStats(const std::string &key, const std::string &activationSite, const TaskContext &context)
 {
     StoredSite stored;
     {
@@ -226,7 +226,7 @@ std::shared_ptr<const SiteStats> Project::siteStats(const std::string &key, cons
         stored = *site;
     }
     try {
-        SiteShard shard = readSiteShard(m_state->folder, stored.shard.file, true);
+        SiteShard shard = readSiteShard(m_state->folder, stored.shard.file, true, context);
         if (shard.stored.shard != stored.shard)
             throw Error(ErrorCode::Format, m_state->path(statisticsFolder, stored.shard.file), "", "is not the file that was saved (checksum)");
         auto stats = std::make_shared<SiteStats>(std::move(shard.stored.stats));

@@ -69,8 +69,8 @@ public:
     std::shared_ptr<const CalibrationStats> calibration(const std::string &key) const;
     bool isCalibrationComplete(const std::string &key) const;
     // One site with its autocorrelation matrix. Null if it is not there. A damaged shard is struck off and Error(Format) says what
-    // must be computed again.
-    std::shared_ptr<const SiteStats> siteStats(const std::string &key, const std::string &activationSite);
+    // must be computed again. Polls the stop token.
+    std::shared_ptr<const SiteStats> siteStats(const std::string &key, const std::string &activationSite, const TaskContext &context = {});
     // Begins (or continues) statistics with this provenance; `provenance.sites` is ignored. Returns the key.
     std::string beginCalibration(const CalibrationStats &provenance);
     void storeSiteStats(const std::string &key, const std::string &activationSite, const SiteStats &stats);

@@ -29,13 +29,23 @@ Tensor packUpper(const MatrixF64 &matrix)
     return packed;
 }
 
-MatrixF64 unpackUpper(const Tensor &packed, Index n)
+MatrixF64 unpackUpper(const Tensor &packed, Index n, const TaskContext &context)
 {
+    constexpr Index tile = 64;
     MatrixF64 matrix(n, n);
     const auto *in = reinterpret_cast<const double *>(packed.bytes().data());
-    for (Index row = 0; row < n; ++row)
-        for (Index column = row; column < n; ++column)
-            matrix(row, column) = matrix(column, row) = *in++;
+    parallelFor(context, n, tile, [&](Index begin, Index end) {
+        for (Index row = begin; row < end; ++row) {
+            const double *from = in + row * n - row * (row - 1) / 2;
+            std::copy(from, from + n - row, &matrix(row, row));
+            for (Index column = row + 1; column < end; ++column)
+                matrix(column, row) = matrix(row, column);
+        }
+        for (Index column = end; column < n; column += tile) {
+            const Index columns = std::min(tile, n - column);
+            matrix.block(column, begin, columns, end - begin) = matrix.block(begin, column, end - begin, columns).transpose();
+        }
+    });
     return matrix;
 }
 
@@ -66,10 +76,10 @@ ShardRecord writeSiteShard(const std::string &project, const CalibrationStats &p
     return writeShard(folderOf(project, statisticsFolder), shardStem(site, key) + ".safetensors", statisticsKind, record, std::move(arrays));
 }
 
-SiteShard readSiteShard(const std::string &project, const std::string &file, bool withArrays)
+SiteShard readSiteShard(const std::string &project, const std::string &file, bool withArrays, const TaskContext &context)
 {
     const std::string path = folderOf(project, statisticsFolder) + "/" + file;
-    const Shard shard = readShard(path, statisticsKind, withArrays);
+    const Shard shard = readShard(path, statisticsKind, withArrays, context);
     const Hdf5Reader reader(shard.record, path);
     SiteShard site;
     site.key = reader.text("key");
@@ -79,7 +89,7 @@ SiteShard readSiteShard(const std::string &project, const std::string &file, boo
     site.stored.shard = {file, InputFile(path).size(), shard.hash};
     if (withArrays && site.stored.autocorrelation) {
         const Index n = site.stored.stats.features();
-        site.autocorrelation = unpackUpper(arrayOf(shard, path, autocorrelationArray, DType::F64, {n * (n + 1) / 2}), n);
+        site.autocorrelation = unpackUpper(arrayOf(shard, path, autocorrelationArray, DType::F64, {n * (n + 1) / 2}), n, context);
     }
     return site;
 }

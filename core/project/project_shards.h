@@ -17,7 +17,7 @@ struct SiteShard {
     MatrixF64 autocorrelation;  // empty without, or if it was not asked for
 };
 ShardRecord writeSiteShard(const std::string &project, const CalibrationStats &provenance, const std::string &site, const SiteStats &stats);
-SiteShard readSiteShard(const std::string &project, const std::string &file, bool withArrays);
+SiteShard readSiteShard(const std::string &project, const std::string &file, bool withArrays, const TaskContext &context = {});
 
 struct FactorShard {
     std::string key;

@@ -2,9 +2,11 @@
 #include "core/project/shards.h"
 
 #include <algorithm>
+#include <span>
 
 #include <fmt/format.h>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/io/json.h"
@@ -86,6 +88,20 @@ const std::string &metadataOf(const SafetensorsFile &file, const char *key)
     return found->second;
 }
 
+// In pieces: R of a wide layer has gigabytes.
+Tensor readTensor(const SafetensorsFile &file, const TensorInfo &info, const TaskContext &context)
+{
+    constexpr std::ptrdiff_t pieceBytes = 1 << 22;
+    Tensor tensor(info.dtype, info.shape);
+    const std::span<std::byte> bytes = tensor.bytes();
+    LQER_ASSERT(bytes.size() == info.bytes);
+    parallelFor(context, static_cast<std::ptrdiff_t>(bytes.size()), pieceBytes, [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+        const auto offset = static_cast<std::size_t>(begin);
+        file.file().read(info.offset + offset, bytes.subspan(offset, static_cast<std::size_t>(end - begin)));
+    });
+    return tensor;
+}
+
 }  // namespace
 
 bool isShardName(std::string_view name)
@@ -121,7 +137,7 @@ ShardRecord writeShard(const std::string &folder, const std::string &name, std::
     return {name, InputFile(path).size(), checksum.hex()};
 }
 
-Shard readShard(const std::string &path, std::string_view kind, bool keepArrays)
+Shard readShard(const std::string &path, std::string_view kind, bool keepArrays, const TaskContext &context)
 {
     const SafetensorsFile file(path);
     const std::string &version = metadataOf(file, versionKey);
@@ -129,7 +145,7 @@ Shard readShard(const std::string &path, std::string_view kind, bool keepArrays)
     Shard shard;
     Checksum checksum(metadataOf(file, kindKey), version, text);
     for (const TensorInfo &info : file.tensors()) {
-        Tensor tensor = file.read(info);
+        Tensor tensor = readTensor(file, info, context);
         checksum.add(info.name, tensor);
         if (info.name.starts_with(listPrefix)) {
             std::vector<double> numbers(static_cast<std::size_t>(tensor.elements()));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/io/hdf5_image.h"
+#include "core/task/task_context.h"
 #include "core/tensor/tensor.h"
 
 namespace lqer {
@@ -36,8 +37,8 @@ ShardRecord writeShard(const std::string &folder, const std::string &name, std::
                        ShardArrays arrays);
 
 // Throws Error(NotFound | Io | Format); "is damaged (checksum)" if anything in it changed. kind: what it must be. Without
-// keepArrays the large arrays are checked, one at a time, and let go.
-Shard readShard(const std::string &path, std::string_view kind, bool keepArrays);
+// keepArrays the large arrays are checked, one at a time, and let go. Polls the stop token as it reads.
+Shard readShard(const std::string &path, std::string_view kind, bool keepArrays, const TaskContext &context = {});
 
 // True for a plain file name that a shard of ours can have.
 bool isShardName(std::string_view name);

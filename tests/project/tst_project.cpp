@@ -15,6 +15,7 @@
 #include "tests/project/sample_project.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/stop_at_poll.h"
 
 using namespace lqer;
 namespace fs = std::filesystem;
@@ -92,6 +93,19 @@ private slots:
         QVERIFY(factors->a == sample.decomposition.a && factors->b == sample.decomposition.b);
         QVERIFY(factors->sigma == sample.decomposition.sigma);
         QCOMPARE(project->recipe("a / name with \"anything\"")->defaults.rank, std::optional<Index>(4));
+    }
+
+    // 150 inputs: three bands of R. A stop is no damage: what was not read to its end is there all the same.
+    void aStopEndsReadingStatistics()
+    {
+        const auto project = Project::create(folder(), test::sampleCheckpoint());
+        const std::string key = project->beginCalibration(test::sampleProvenance());
+        project->storeSiteStats(key, "site", test::sampleSite(150, 4));
+        const long polls = test::pollsOf([&](const TaskContext &context) { project->siteStats(key, "site", context); });
+        QVERIFY2(polls >= 4, qPrintable(QString::number(polls)));
+        ThreadPool three(3);
+        QVERIFY(project->siteStats(key, "site", {&three})->autocorrelation == test::sampleSite(150, 4).autocorrelation);
+        QVERIFY(project->notes().empty());
     }
 
     void whatIsUnsavedIsSavedWhenTheProjectIsClosed()
