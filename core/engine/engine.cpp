@@ -205,7 +205,7 @@ std::shared_ptr<const LoadedModel> Engine::withBase(const LoadedModel &model, co
     const auto first = std::find_if(sites.begin(), sites.end(), [&](const LinearSite &site) { return base->quantizes(site); });
     if (first == sites.end())
         throw Error(ErrorCode::Conflict, path, "", fmt::format("quantizes none of the model's linear layers ({})", base->description()));
-    const Matrix weight = model.transformer().readWeight(*first);
+    const Matrix weight = model.transformer().readWeight(*first, context);
     requireQuantizationOf(weight.cast<double>().squaredNorm(), (weight - base->weight(*first)).cast<double>().squaredNorm(), *base, *first);
     context.checkStop();
     context.advance();

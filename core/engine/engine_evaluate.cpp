@@ -230,13 +230,13 @@ std::shared_ptr<const EvaluationReport> Engine::evaluate(const LoadedModel &mode
         context.beginStage("measuring layer errors", plan.layers.size());
         for (const InputGroup &inputs : inputGroups(transformer)) {
             context.checkStop();
-            const auto stats = changed.calibration.empty() ? nullptr : project.siteStats(changed.calibration, inputs.input->name);
+            const auto stats = changed.calibration.empty() ? nullptr : project.siteStats(changed.calibration, inputs.input->name, context);
             for (const LinearSite *site : inputs.linears) {
                 context.checkStop();
                 context.setDetail(site->name);
                 const LayerPlan &layer = plan.layers.at(site->name);
                 if (layer.quantize) {
-                    const Matrix weight = transformer.readWeight(*site);
+                    const Matrix weight = transformer.readWeight(*site, context);
                     const Matrix quantized =
                         quantizedWeight(model, *site, layer.formats.weight, weight, context.silent());
                     std::optional<LowRankCorrection> correcting;

@@ -36,7 +36,7 @@ public:
         const LayerPlan &plan = planFor(site);
         ExportLayer layer;
         if (parts.original || parts.quantized || parts.encoded) {
-            layer.original = model().readWeight(site);
+            layer.original = model().readWeight(site, context);
             if (plan.quantize) {
                 // W_q of an existing quantization is float32 as it is read: its codes are their own bits.
                 const bool given = m_model.base() != nullptr;

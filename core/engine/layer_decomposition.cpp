@@ -56,7 +56,7 @@ LayerDecomposition decomposeSite(const LoadedModel &model, const LinearSite &sit
 
     Matrix error;
     {
-        const Matrix weight = model.transformer().readWeight(site);
+        const Matrix weight = model.transformer().readWeight(site, context);
         record.weightEnergy = weight.cast<double>().squaredNorm();
         if (stats)
             record.outputEnergy = outputError(weight, nullptr, *stats, context, options.precision);

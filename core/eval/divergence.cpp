@@ -191,7 +191,7 @@ DivergenceReport evaluateDivergence(const Transformer &model, const TokenWindows
     context.beginStage("comparing with the original model",
                        2 * model.forwardSteps(all.size(), options.forward, false) + all.size());
 
-    const Matrix head = model.readHead();
+    const Matrix head = model.readHead(context);
     const std::size_t step = options.forward.group == 0 ? std::max<std::size_t>(all.size(), 1) : options.forward.group;
     std::vector<TargetDivergence> targets;
     for (std::size_t begin = 0; begin < all.size(); begin += step) {

@@ -14,8 +14,11 @@ namespace lqer {
 
 namespace {
 
-// Tokens of one product. A constant, because the layout of the weight is chosen for it.
-constexpr Index tileRows = 512;
+// Tokens of one product: half a second at 28672x8192. A constant, because the layout of the weight is chosen for it.
+constexpr Index tileRows = 256;
+
+// Outputs that are laid out at a time. A multiple of the 16, 32, 48 or 64 that lie together in any layout.
+constexpr Index outputsAtOnce = 16 * 192;
 
 constexpr std::string_view name = "a float weight";
 
@@ -42,7 +45,7 @@ struct FloatWeight::State {
     dnnl::memory layout;
 };
 
-FloatWeight::FloatWeight(Matrix weight)
+FloatWeight::FloatWeight(Matrix weight, const TaskContext &context)
 {
     auto state = std::make_shared<State>();
     state->in = weight.cols();
@@ -53,10 +56,17 @@ FloatWeight::FloatWeight(Matrix weight)
         oneDnnGuarded(name, state->out, state->in, [&] {
             const dnnl::memory::desc any({state->in, state->out}, Type::f32, dnnl::memory::format_tag::any);
             state->layout = dnnl::memory(product(tileRows, state->in, state->out, any, state->in, state->out).weights_desc(), oneDnnProcessor());
-            dnnl::stream stream(oneDnnProcessor());
-            dnnl::memory from(transposed(state->in, state->out), oneDnnProcessor(), weight.data());
-            dnnl::reorder(from, state->layout).execute(stream, from, state->layout);
-            stream.wait();
+        });
+        parallelFor(context, state->out, outputsAtOnce, [&](Index begin, Index end) {
+            useSingleThreadedOneDnn();
+            oneDnnGuarded(name, state->out, state->in, [&] {
+                dnnl::stream stream(oneDnnProcessor());
+                const dnnl::memory::dims part{state->in, end - begin};
+                dnnl::memory from(transposed(state->in, end - begin), oneDnnProcessor(), &weight(begin, 0));
+                dnnl::memory to(state->layout.get_desc().submemory_desc(part, {0, begin}), oneDnnProcessor(), state->layout.get_data_handle());
+                dnnl::reorder(from, to).execute(stream, from, to);
+                stream.wait();
+            });
         });
     }
     m_state = std::move(state);

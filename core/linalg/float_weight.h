@@ -12,7 +12,8 @@ namespace lqer {
 // Where oneDNN has no code of its own for the processor, kept as it is. Immutable.
 class FloatWeight {
 public:
-    explicit FloatWeight(Matrix weight);
+    // Polls the stop token.
+    explicit FloatWeight(Matrix weight, const TaskContext &context = {});
 
     Index in() const;
     Index out() const;

@@ -75,16 +75,16 @@ void ForwardPass::forEachWindow(WindowGroup &group, bool observed, const WindowS
 
 LoadedLinear ForwardPass::projection(const LinearSite &site)
 {
-    return {site, m_weights.weight(site), m_weights.bias(site), observedSite(site), m_hooks, m_options.precision};
+    return {site, m_weights.weight(site, m_silent), m_weights.bias(site), observedSite(site), m_hooks, m_options.precision, m_silent};
 }
 
 void ForwardPass::embed(WindowGroup &group)
 {
     const ModelLayout &layout = m_weights.layout();
-    const Tensor table = m_weights.table(layout.tokenEmbedding);
+    const Tensor table = m_weights.table(layout.tokenEmbedding, m_silent);
     std::optional<Tensor> positions;
     if (m_config.positions == PositionKind::Learned)
-        positions = m_weights.table(layout.positionEmbedding);
+        positions = m_weights.table(layout.positionEmbedding, m_silent);
     std::optional<LoadedLinear> project;
     if (layout.projectIn)
         project.emplace(projection(*layout.projectIn));
@@ -153,7 +153,7 @@ std::shared_ptr<const Matrix> ForwardPass::head()
 {
     if (m_keptHead)
         return m_keptHead;
-    auto loaded = std::make_shared<const Matrix>(m_weights.matrix(m_weights.layout().head));
+    auto loaded = std::make_shared<const Matrix>(m_weights.matrix(m_weights.layout().head, m_silent));
     if (mayKeep(static_cast<std::uint64_t>(loaded->size()) * sizeof(float)))
         m_keptHead = loaded;
     return loaded;

@@ -10,7 +10,7 @@
 namespace lqer {
 
 LoadedLinear::LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks,
-                           Precision precision)
+                           Precision precision, const TaskContext &context)
     : m_role(site.role), m_out(site.out), m_input(input), m_bias(std::move(bias)), m_replacement(hooks.makeLinear(site, weight, m_bias))
 {
     if (m_replacement)
@@ -18,7 +18,7 @@ LoadedLinear::LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, c
     else if (precision == Precision::BFloat16)
         m_narrow.emplace(weight);
     else
-        m_weight.emplace(std::move(weight));
+        m_weight.emplace(std::move(weight), context);
 }
 
 PooledMatrix LoadedLinear::apply(const LinearInput &x, const TaskContext &context) const
@@ -82,14 +82,14 @@ LoadedBlock::LoadedBlock(const ModelConfig &config, const ModelWeights &weights,
     std::vector<Vector> biases(sites.size());
     parallelFor(context, static_cast<Index>(sites.size()), 1, [&](Index i, Index) {
         const auto place = static_cast<std::size_t>(i);
-        values[place] = weights.weight(sites[place]);
+        values[place] = weights.weight(sites[place], context);
         biases[place] = weights.bias(sites[place]);
     });
     m_linears.reserve(sites.size());
     for (std::size_t i = 0; i < sites.size(); ++i) {
         context.checkStop();
         m_linears.emplace_back(sites[i], std::move(values[i]), std::move(biases[i]), observed(sites[i]), hooks,
-                               precision);
+                               precision, context);
         m_bytes += static_cast<std::uint64_t>(sites[i].in) * static_cast<std::uint64_t>(sites[i].out)
                    * (m_linears.back().isNarrow() ? sizeof(std::uint16_t) : sizeof(float));
     }

@@ -25,7 +25,8 @@ using SiteInputs = std::vector<std::pair<const ActivationSite *, PooledMatrix>>;
 class LoadedLinear {
 public:
     // `input` is the activation site it reads if a hook wants to see it, else nullptr.
-    LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks, Precision precision);
+    LoadedLinear(const LinearSite &site, Matrix weight, Vector bias, const ActivationSite *input, ForwardHooks &hooks, Precision precision,
+                 const TaskContext &context);
 
     LinearRole role() const { return m_role; }
     const ActivationSite *observedInput() const { return m_input; }

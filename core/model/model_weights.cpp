@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <set>
 
 #include <fmt/format.h>
@@ -18,6 +19,8 @@ namespace lqer {
 namespace {
 
 std::string inTensor(const std::string &name) { return fmt::format("tensor '{}'", name); }
+
+constexpr std::int64_t pieceElements = 1 << 20;  // that are read at a time
 
 bool isReadable(DType dtype)
 {
@@ -176,16 +179,36 @@ void ModelWeights::failNonFinite(const std::string &name, const Shape &shape, st
                             count > 1 ? fmt::format(", the first of {} values that are not finite", count) : ""));
 }
 
-Matrix ModelWeights::matrix(const std::string &name) const
+// All of a tensor, as float.
+void ModelWeights::readValues(const std::string &name, std::span<float> values, const TaskContext &context) const
 {
-    const Tensor tensor = m_checkpoint->read(name);
-    LQER_ASSERT(tensor.shape().size() == 2);
-    Matrix values(tensor.shape()[0], tensor.shape()[1]);
-    const std::span<float> flat(values.data(), static_cast<std::size_t>(values.size()));
-    tensor.copyTo(flat);
-    std::size_t first = 0;
-    if (const std::size_t count = countNonFinite(flat, &first))
-        failNonFinite(name, tensor.shape(), first, flat[first], count);
+    struct NonFinite {
+        std::size_t count = 0, first = 0;
+    };
+    const TensorInfo &info = *m_checkpoint->find(name);
+    const auto elements = static_cast<Index>(values.size());
+    std::vector<NonFinite> found(static_cast<std::size_t>((elements + pieceElements - 1) / pieceElements));
+    parallelFor(context, elements, pieceElements, [&](Index begin, Index end) {
+        Tensor piece(info.dtype, {end - begin});
+        m_checkpoint->readPart(name, static_cast<std::uint64_t>(begin) * itemSize(info.dtype), piece.bytes());
+        const std::span<float> part = values.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+        piece.copyTo(part);
+        NonFinite &here = found[static_cast<std::size_t>(begin / pieceElements)];
+        here.count = countNonFinite(part, &here.first);
+        here.first += static_cast<std::size_t>(begin);
+    });
+    const auto first = std::find_if(found.begin(), found.end(), [](const NonFinite &piece) { return piece.count > 0; });
+    if (first != found.end())
+        failNonFinite(name, info.shape, first->first, values[first->first],
+                      std::accumulate(first, found.end(), std::size_t(0), [](std::size_t sum, const NonFinite &piece) { return sum + piece.count; }));
+}
+
+Matrix ModelWeights::matrix(const std::string &name, const TaskContext &context) const
+{
+    const Shape &shape = m_checkpoint->find(name)->shape;
+    LQER_ASSERT(shape.size() == 2);
+    Matrix values(shape[0], shape[1]);
+    readValues(name, {values.data(), static_cast<std::size_t>(values.size())}, context);
     return values;
 }
 
@@ -193,13 +216,8 @@ Vector ModelWeights::vector(const std::string &name) const
 {
     if (name.empty())
         return {};
-    const Tensor tensor = m_checkpoint->read(name);
-    Vector values(tensor.elements());
-    const std::span<float> flat(values.data(), static_cast<std::size_t>(values.size()));
-    tensor.copyTo(flat);
-    std::size_t first = 0;
-    if (const std::size_t count = countNonFinite(flat, &first))
-        failNonFinite(name, tensor.shape(), first, flat[first], count);
+    Vector values(elementCount(m_checkpoint->find(name)->shape));
+    readValues(name, {values.data(), static_cast<std::size_t>(values.size())}, {});
     return values;
 }
 
@@ -235,7 +253,6 @@ std::vector<std::string> ModelWeights::wholeTensors() const
 
 void ModelWeights::checkValues(const TaskContext &context) const
 {
-    constexpr std::int64_t pieceElements = 1 << 20;
     const std::vector<std::string> names = wholeTensors();
     context.beginStage("checking weights", names.size());
     parallelFor(context, static_cast<Index>(names.size()), 1, [&](Index i, Index) {
@@ -256,9 +273,9 @@ void ModelWeights::checkValues(const TaskContext &context) const
     });
 }
 
-Matrix ModelWeights::weight(const LinearSite &site) const
+Matrix ModelWeights::weight(const LinearSite &site, const TaskContext &context) const
 {
-    Matrix stored = matrix(site.weightTensor);
+    Matrix stored = matrix(site.weightTensor, context);
     if (!site.storedTransposed)
         return stored;
     return stored.transpose();
@@ -266,7 +283,16 @@ Matrix ModelWeights::weight(const LinearSite &site) const
 
 Vector ModelWeights::bias(const LinearSite &site) const { return vector(site.biasTensor); }
 
-Tensor ModelWeights::table(const std::string &name) const { return m_checkpoint->read(name); }
+Tensor ModelWeights::table(const std::string &name, const TaskContext &context) const
+{
+    const TensorInfo &info = *m_checkpoint->find(name);
+    Tensor table(info.dtype, info.shape);
+    parallelFor(context, table.elements(), pieceElements, [&](Index begin, Index end) {
+        const std::size_t offset = static_cast<std::size_t>(begin) * itemSize(info.dtype);
+        m_checkpoint->readPart(name, offset, table.bytes().subspan(offset, static_cast<std::size_t>(end - begin) * itemSize(info.dtype)));
+    });
+    return table;
+}
 
 Matrix ModelWeights::tableRows(const std::string &name, const Tensor &table, const std::vector<std::int64_t> &rows) const
 {

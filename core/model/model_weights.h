@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,18 +26,19 @@ public:
     std::int64_t parameters() const { return m_parameters; }
     const std::vector<std::string> &warnings() const { return m_warnings; }
 
+    // All that read a tensor do so in pieces over the pool, between which the stop token is polled.
     // (out, in), however it is stored.
-    Matrix weight(const LinearSite &site) const;
+    Matrix weight(const LinearSite &site, const TaskContext &context = {}) const;
     // Empty without a bias.
     Vector bias(const LinearSite &site) const;
-    Matrix matrix(const std::string &name) const;
+    Matrix matrix(const std::string &name, const TaskContext &context = {}) const;
     // Empty for an empty name.
     Vector vector(const std::string &name) const;
     // Reads every value that any forward pass reads (of the tables, a pass reads only its tokens' rows), a piece at a time. Throws
     // Error(Numeric) as the functions above do. Progress: a stage of its own.
     void checkValues(const TaskContext &context) const;
     // A table that is looked up by row: as stored, not converted, not checked.
-    Tensor table(const std::string &name) const;
+    Tensor table(const std::string &name, const TaskContext &context = {}) const;
     // Row rows[i] of a table, as row i of the result.
     Matrix tableRows(const std::string &name, const Tensor &table, const std::vector<std::int64_t> &rows) const;
 
@@ -49,6 +51,7 @@ private:
     void bind(std::string &name, const Shape &expected);
     void bind(LinearSite &site);
     void bind(NormLayout &norm, const ModelConfig &config);
+    void readValues(const std::string &name, std::span<float> values, const TaskContext &context) const;
     [[noreturn]] void failNonFinite(const std::string &name, const Shape &shape, std::size_t index, float value,
                                     std::size_t count) const;
 

@@ -122,7 +122,7 @@ const std::vector<LinearSite> &Transformer::linearSites() const { return m_state
 const std::vector<ActivationSite> &Transformer::activationSites() const { return m_state->activations; }
 std::int64_t Transformer::parameters() const { return m_state->weights.parameters(); }
 const std::vector<std::string> &Transformer::warnings() const { return m_state->warnings; }
-Matrix Transformer::readWeight(const LinearSite &site) const { return m_state->weights.weight(site); }
+Matrix Transformer::readWeight(const LinearSite &site, const TaskContext &context) const { return m_state->weights.weight(site, context); }
 Vector Transformer::readBias(const LinearSite &site) const { return m_state->weights.bias(site); }
 
 const LinearSite *Transformer::findLinear(std::string_view name) const
@@ -236,6 +236,9 @@ void Transformer::finalHidden(std::span<const TokenWindow> windows, ForwardHooks
 }
 
 void Transformer::checkValues(const TaskContext &context) const { m_state->weights.checkValues(context); }
-Matrix Transformer::readHead() const { return m_state->weights.matrix(m_state->weights.layout().head); }
+Matrix Transformer::readHead(const TaskContext &context) const
+{
+    return m_state->weights.matrix(m_state->weights.layout().head, context);
+}
 
 }  // namespace lqer

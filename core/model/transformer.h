@@ -47,7 +47,7 @@ public:
 
     // The weight of one linear layer as (out, in) float32, checked for NaN and infinity. Throws Error(Numeric) naming tensor and
     // index.
-    Matrix readWeight(const LinearSite &site) const;
+    Matrix readWeight(const LinearSite &site, const TaskContext &context = {}) const;
     Vector readBias(const LinearSite &site) const;
 
     // Reads all weights once, in pieces, and throws Error(Numeric) as above for the first NaN or infinity: before hours are spent on
@@ -96,7 +96,7 @@ public:
     void finalHidden(std::span<const TokenWindow> windows, ForwardHooks &hooks, const ForwardOptions &options,
                      const HiddenSink &hidden, const TaskContext &context) const;
     // The output head (vocabulary, features) as float32; it is never quantized. Scores are hidden * head^T.
-    Matrix readHead() const;
+    Matrix readHead(const TaskContext &context = {}) const;
 
 private:
     struct State;

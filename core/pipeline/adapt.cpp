@@ -113,13 +113,13 @@ private:
 
     AdapterInit make(const LinearSite &site, const TaskContext &context) const
     {
-        Matrix weight = m_model.transformer().readWeight(site);
+        Matrix weight = m_model.transformer().readWeight(site, context);
         const Index rank = std::min({m_options.rank, site.in, site.out});
         AdapterInit init;
         if (m_options.init == "loftq") {
             init = initLoftq(weight, *m_quantizer, rank, m_options.loftqIterations, context);
         } else if (m_options.init == "qera") {
-            init = initQera(weight, *m_quantizer, rank, scalingOf(site), context);
+            init = initQera(weight, *m_quantizer, rank, scalingOf(site, context), context);
         } else {
             init = m_options.init == "qlora" ? initQlora(weight, *m_quantizer) : AdapterInit{{}, {}, std::move(weight), {}};
             init.loraA = kaimingA(m_options.rank, site.in, m_options.seed, site.name);
@@ -129,9 +129,9 @@ private:
         return init;
     }
 
-    Scaling scalingOf(const LinearSite &site) const
+    Scaling scalingOf(const LinearSite &site, const TaskContext &context) const
     {
-        const std::shared_ptr<const SiteStats> stats = m_project->siteStats(m_calibration, site.activationSite);
+        const std::shared_ptr<const SiteStats> stats = m_project->siteStats(m_calibration, site.activationSite, context);
         if (!stats)
             throw Error(ErrorCode::NotFound, m_project->folder(), site.activationSite, "has no statistics");
         return {scalingFromString(m_options.scaling), stats, site.in};

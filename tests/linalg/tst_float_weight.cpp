@@ -3,9 +3,10 @@
 
 #include <QtTest>
 
-
 #include "core/linalg/gemm.h"
+#include "core/linalg/onednn.h"
 #include "tests/linalg/random_matrix.h"
+#include "tests/support/stop_at_poll.h"
 
 using namespace lqer;
 using namespace lqer::test;
@@ -22,7 +23,8 @@ private slots:
         QTest::newRow("one element") << 1 << 1 << 1;
         QTest::newRow("odd extents") << 7 << 33 << 19;
         QTest::newRow("one token") << 1 << 200 << 65;
-        QTest::newRow("one more than a block has") << 513 << 64 << 48;
+        QTest::newRow("one more than a block has") << 257 << 64 << 48;
+        QTest::newRow("laid out in two pieces") << 5 << 33 << 3101;
         QTest::newRow("several blocks") << 1300 << 96 << 130;
         QTest::newRow("no correction: rank 0") << 5 << 0 << 3;
     }
@@ -51,6 +53,15 @@ private slots:
         QVERIFY((y.block(4, 5, 10, 9) - alone).cwiseAbs().maxCoeff() < 1e-5F);
         for (const auto &[row, column] : {std::pair(3, 5), {14, 5}, {4, 4}, {4, 14}})
             QCOMPARE(y(row, column), -1.0F);
+    }
+
+    void aStopEndsLayingOutAndMultiplying()
+    {
+        const Matrix w = randomMatrix(3101, 8, 9), x = randomMatrix(600, 8, 10);
+        Matrix y(600, 3101);
+        QVERIFY(pollsOf([&](const TaskContext &context) { const FloatWeight weight(w, context); }) >= (oneDnnMultipliesFloat() ? 2 : 0));
+        const FloatWeight weight(w);
+        QVERIFY(pollsOf([&](const TaskContext &context) { weight.multiply(x, y, context); }) >= 3);
     }
 
     void theNumberOfThreadsChangesNoBit()

@@ -255,7 +255,7 @@ private slots:
         QCOMPARE(y(1, 27), 5.0F);
     }
 
-    // 1100 tokens: three blocks of each product with W_q and A, 23 of what is made of x A, and what lies between.
+    // 1100 tokens: at least three blocks of each product with W_q and A, 23 of what is made of x A, and what lies between.
     void aStopEndsTheProductThatRuns_data()
     {
         QTest::addColumn<QString>("activation");

@@ -65,7 +65,7 @@ void WeightsPanel::refresh()
                            [this, engine, model = m_session.model(), project = m_session.project(), site = row->site, plan = row->plan, ready = row->ready,
                             calibration = m_session.calibration().toStdString()](const TaskContext &context) -> JobBridge::Delivery {
                                auto pictures = std::make_shared<Pictures>();
-                               const Matrix weight = model->transformer().readWeight(site);
+                               const Matrix weight = model->transformer().readWeight(site, context);
                                pictures->weight = pictureOf(weight);
                                context.checkStop();
                                Matrix error = Matrix::Zero(weight.rows(), weight.cols());

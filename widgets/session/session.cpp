@@ -753,7 +753,7 @@ void Session::realise()
     auto project = m_project;
     m_jobs.start(JobLane::Interactive, realiseTag, tr("Measuring %1").arg(safeText(current->site.name)),
                  [this, engine, model, project, site = current->site, plan = current->plan, calibration = m_calibration.toStdString()](const TaskContext &context) -> JobBridge::Delivery {
-                     const Matrix weight = model->transformer().readWeight(site);
+                     const Matrix weight = model->transformer().readWeight(site, context);
                      const Matrix quantized = quantizeWeight(*makeQuantizer(plan.formats.weight), weight, site.weightTensor, context);
                      context.checkStop();
                      std::shared_ptr<const LowRankCorrection> correction;
@@ -761,7 +761,7 @@ void Session::realise()
                          correction = engine->correction(*model, *project, site.name, plan, calibration);
                      std::shared_ptr<const SiteStats> stats;
                      if (!calibration.empty())
-                         stats = project->siteStats(calibration, site.activationSite);
+                         stats = project->siteStats(calibration, site.activationSite, context);
                      auto found = std::make_shared<RealisedError>(RealisedError{site.name, plan, QString::fromStdString(calibration),
                                                                                 layerError(site.name, weight, quantized, correction.get(), stats.get(), context)});
                      return [this, found] {

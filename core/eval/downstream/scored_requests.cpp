@@ -121,7 +121,7 @@ std::uint64_t ScoredRequests::steps(const Transformer &model, const Transformer:
 std::vector<RequestScore> ScoredRequests::score(const Transformer &model, ForwardHooks &hooks, const Transformer::ForwardOptions &options,
                                                 const TaskContext &context) const
 {
-    const Matrix head = model.readHead();
+    const Matrix head = model.readHead(context);
     std::vector<std::vector<Position>> positions(m_requests.size());
     for (std::size_t r = 0; r < m_requests.size(); ++r)
         positions[r].resize(static_cast<std::size_t>(m_requests[r].scored));
