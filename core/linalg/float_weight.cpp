@@ -58,7 +58,6 @@ FloatWeight::FloatWeight(Matrix weight, const TaskContext &context)
             state->layout = dnnl::memory(product(tileRows, state->in, state->out, any, state->in, state->out).weights_desc(), oneDnnProcessor());
         });
         parallelFor(context, state->out, outputsAtOnce, [&](Index begin, Index end) {
-            useSingleThreadedOneDnn();
             oneDnnGuarded(name, state->out, state->in, [&] {
                 dnnl::stream stream(oneDnnProcessor());
                 const dnnl::memory::dims part{state->in, end - begin};
