@@ -33,8 +33,9 @@ struct SymmetricLeading {
     MatrixF64 vectors;  // (n, k): of the k largest
 };
 // All eigenvalues and the eigenvectors of the k largest, for little more than the values alone (one tridiagonalisation, in
-// place).
-SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k);
+// place). Polls the stop token, but for the eigenvectors of the tridiagonal matrix (LAPACK's dstemr): 0.4 s for half of them at order 2048,
+// 1.4 s for a quarter at 4096.
+SymmetricLeading symmetricLeading(MatrixF64 matrix, Index k, const TaskContext &context = {});
 
 // L (n, r) with matrix = L L^T up to rounding, r the numerical rank (Cholesky with diagonal pivoting, so singular is fine), from the lower
 // triangle. The rows of L are in the matrix's own order: L is a permuted triangle. No square root of a matrix is involved. In fixed tiles over

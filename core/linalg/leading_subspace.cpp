@@ -87,7 +87,7 @@ LeadingSubspace leadingSubspace(Index n, Index k, const GramOperator &gramOperat
     while (krylov.extend(gramOperator, context)) {
         // Two growths are needed to judge by, and no space of fewer blocks beyond k has been found to be enough.
         if (krylov.size() >= std::min(n, k + options.block)
-            && growth.ended(symmetricEigenvalues(krylov.projected()).tail(k).cwiseMax(0.0).sum()))
+            && growth.ended(symmetricEigenvalues(krylov.projected(), context).tail(k).cwiseMax(0.0).sum()))
             break;
     }
     result.blocks = krylov.blocks();
@@ -96,7 +96,7 @@ LeadingSubspace leadingSubspace(Index n, Index k, const GramOperator &gramOperat
 
     const TaskContext silent = context.silent();
     const double rho = krylov.projected().diagonal().tail(krylov.residual().rows()).mean();
-    const SymmetricLeading ritz = symmetricLeading(krylov.takeProjected(), k);
+    const SymmetricLeading ritz = symmetricLeading(krylov.takeProjected(), k, context);
     result.values = ritz.values.head(k).cwiseMax(0.0);
     Matrix vectors(k, n);
     transposedMultiply(Matrix(ritz.vectors.cast<float>()), krylov.basis(), vectors, silent);

@@ -2,8 +2,7 @@
 #include "core/linalg/symmetric_band.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -14,6 +13,7 @@
 #include "core/linalg/blas.h"
 #include "core/linalg/gemm.h"
 #include "core/linalg/reflections.h"
+#include "core/linalg/tridiagonal.h"
 
 namespace lqer {
 
@@ -115,68 +115,6 @@ private:
     VectorF64 m_values;
 };
 
-// Eigenvalues of rows [begin, end) of a tridiagonal matrix into d. e2: squares of what is below the diagonal, not small against their
-// neighbours. One of them after the other at the beginning, from the end where the larger elements are.
-void iterate(VectorF64 &d, VectorF64 &e2, Index begin, Index end, const TaskContext &context)
-{
-    constexpr double epsilon = std::numeric_limits<double>::epsilon() / 2;
-    constexpr int mostPerValue = 30;
-    if (std::abs(d[end - 1]) < std::abs(d[begin])) {
-        std::reverse(d.begin() + begin, d.begin() + end);
-        std::reverse(e2.begin() + begin, e2.begin() + end - 1);
-    }
-    Index left = mostPerValue * (end - begin);
-    for (Index first = begin; first < end;) {
-        Index last = first;
-        while (last + 1 < end && e2[last] > epsilon * epsilon * std::abs(d[last] * d[last + 1]))
-            ++last;
-        if (last == first) {
-            ++first;
-            continue;
-        }
-        context.checkStop();
-        if (left-- == 0)
-            throw Error(ErrorCode::Numeric, fmt::format("eigenvalues of a tridiagonal matrix of order {} did not converge", end - begin));
-        // Wilkinson's shift, then rotations from the last row up.
-        const double root = std::sqrt(e2[first]);
-        const double half = (d[first + 1] - d[first]) / (2 * root);
-        const double shift = d[first] - root / (half + std::copysign(std::hypot(half, 1.0), half));
-        double c = 1, s = 0, gamma = d[last] - shift, p = gamma * gamma;
-        for (Index i = last - 1; i >= first; --i) {
-            const double r = p + e2[i];
-            if (i + 1 < last)
-                e2[i + 1] = s * r;
-            const double cBefore = c, gammaBefore = gamma;
-            c = p / r;
-            s = e2[i] / r;
-            gamma = c * (d[i] - shift) - s * gammaBefore;
-            d[i + 1] = gammaBefore + (d[i] - gamma);
-            p = c != 0 ? gamma * gamma / c : cBefore * e2[i];
-        }
-        e2[first] = s * p;
-        d[first] = shift + gamma;
-    }
-}
-
-// d: diagonal, becomes the eigenvalues in any order; e: below it.
-void tridiagonalEigenvalues(VectorF64 &d, const VectorF64 &e, const TaskContext &context)
-{
-    // A scale at which squares neither overflow nor vanish beside the largest.
-    const double largest = std::max(d.cwiseAbs().maxCoeff(), e.size() > 0 ? e.cwiseAbs().maxCoeff() : 0.0);
-    if (largest == 0)
-        return;
-    const double scale = std::exp2(-std::ilogb(largest));
-    d *= scale;
-    VectorF64 e2 = (scale * e).cwiseAbs2();
-    constexpr double small = std::numeric_limits<double>::epsilon() / 2;
-    for (Index begin = 0, end = 1; begin < d.size(); begin = end++) {
-        while (end < d.size() && e2[end - 1] > small * small * std::abs(d[end - 1] * d[end]))
-            ++end;
-        iterate(d, e2, begin, end, context);
-    }
-    d /= scale;
-}
-
 }  // namespace
 
 MatrixF64 reducedToBand(MatrixF64 a, Index width, const TaskContext &context)
@@ -255,9 +193,7 @@ VectorF64 bandEigenvalues(const MatrixF64 &band, const TaskContext &context)
         for (Index j = 0; j + 1 < n; ++j)
             below[j] = band.cols() > 1 ? tridiagonal.below(j) : 0;
     }
-    tridiagonalEigenvalues(values, below, context);
-    std::sort(values.begin(), values.end());
-    return values;
+    return tridiagonalEigenvalues(std::move(values), below, context);
 }
 
 }  // namespace lqer

@@ -13,9 +13,8 @@ namespace lqer {
 MatrixF64 reducedToBand(MatrixF64 symmetric, Index width, const TaskContext &context);
 
 // All eigenvalues, ascending, exact to rounding of the largest. The band is narrowed to one diagonal by reflections that chase their own
-// fill-in down to its end (Lang 1993), then QL iterations without square roots (Parlett, The Symmetric Eigenvalue Problem, 8.15). LAPACK does
-// the same, but cannot be stopped: at order 8192 for seconds. Polls the stop token every few milliseconds. Throws Error(Numeric) where the
-// iteration does not converge.
+// fill-in down to its end (Lang 1993), then tridiagonalEigenvalues(). LAPACK does the same, but cannot be stopped: at order 8192 for seconds.
+// Polls the stop token every few milliseconds.
 VectorF64 bandEigenvalues(const MatrixF64 &band, const TaskContext &context);
 
 }  // namespace lqer

@@ -142,7 +142,7 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
         MatrixF64 g = outputGram(error, scaling, context);
         leading.energy = g.trace();
         context.checkStop();
-        SymmetricLeading eigen = symmetricLeading(std::move(g), k);
+        SymmetricLeading eigen = symmetricLeading(std::move(g), k, context);
         const Index kept = resolved(eigen.values, k, out);
         leading.vectors = std::move(eigen.vectors);
         leading.vectors.rightCols(k - kept).setZero();
@@ -167,7 +167,7 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
     leading.energy = gramMatrix.trace();
     context.checkStop();
     const Index order = gramMatrix.rows();
-    const SymmetricLeading eigen = symmetricLeading(std::move(gramMatrix), std::min(k, order));
+    const SymmetricLeading eigen = symmetricLeading(std::move(gramMatrix), std::min(k, order), context);
     leading.sigma.head(order) = rootsOf(eigen.values);
     const Index kept = resolved(eigen.values, std::min(k, order), order);
     MatrixF64 u = eigen.vectors.leftCols(kept);
@@ -205,7 +205,7 @@ Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scal
     const MatrixF64 ev = captured.cast<double>();
     MatrixF64 projected(k, k);
     transposedMultiply(ev, MatrixF64(scaling.halfTimes(captured, context).cast<double>()), projected, context);
-    const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * scaling.unit() * (projected + projected.transpose())), k);
+    const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * scaling.unit() * (projected + projected.transpose())), k, context);
 
     Leading leading;
     leading.complete = false;

@@ -97,6 +97,8 @@ private slots:
         QTest::newRow("most") << 40 << 33;
         QTest::newRow("all") << 25 << 25;
         QTest::newRow("none") << 25 << 0;
+        QTest::newRow("more than a block of columns and half of them") << 77 << 38;
+        QTest::newRow("most of a large one") << 1040 << 530;
         QTest::newRow("order one") << 1 << 1;
     }
     void leadingVectorsAreEigenvectors()
