@@ -11,6 +11,7 @@
 #endif
 
 #include "core/base/check.h"
+#include "core/base/large_pages.h"
 #include "core/base/processor.h"
 
 namespace lqer {
@@ -384,14 +385,23 @@ void Int8Weight::multiplyPanel(const Int8Rows &x, Index column, Index begin, Ind
 #endif
 }
 
-Matrix Int8Weight::values() const
+Matrix Int8Weight::values(const TaskContext &context) const
 {
     const State &s = *m_state;
-    return Matrix::NullaryExpr(s.out, s.in, [&](Index row, Index column) {
-        const Index place = row / panel * s.blocks + column / block, i = column % block;
-        const auto stored = static_cast<float>(s.values[static_cast<std::size_t>(place * panel * block + i / 4 * panel * 4 + row % panel * 4 + i % 4)]);
-        return (stored - 128.0F) * s.scales[static_cast<std::size_t>(place * panel + row % panel)];
+    Matrix weight = onLargePages(Matrix(s.out, s.in));
+    parallelFor(context, s.out, panel, [&](Index begin, Index end) {
+        for (Index row = begin; row < end; ++row)
+            for (Index b = 0; b < s.blocks; ++b) {
+                const Index place = begin / panel * s.blocks + b, count = std::min(block, s.in - b * block);
+                const float scale = s.scales[static_cast<std::size_t>(place * panel + row - begin)];
+                const std::uint8_t *from = s.values.data() + place * panel * block + (row - begin) * 4;
+                float *to = &weight(row, b * block);
+                for (Index four = 0; four < count; four += 4, from += panel * 4)
+                    for (Index i = 0; i < std::min<Index>(4, count - four); ++i)
+                        to[four + i] = (static_cast<float>(from[i]) - 128.0F) * scale;
+            }
     });
+    return weight;
 }
 
 }  // namespace lqer

@@ -64,7 +64,7 @@ public:
     // y = x W^T. In fixed blocks of tokens over the pool.
     void multiply(const Int8Rows &x, MatrixRef y, const TaskContext &context = {}, const PanelFinish &finish = {}) const;
     // As floats, (out, in).
-    Matrix values() const;
+    Matrix values(const TaskContext &context = {}) const;
 
 private:
     // One panel of y, (end - begin, min(panel, out - column)) with a row stride. `later`: where it is going to be stored.

@@ -158,7 +158,7 @@ public:
         if (const Int8Rows *rows = integersOf(x, context))
             m_integers->multiply(*rows, std::move(y), context);
         else if (m_integers)
-            multiplyTransposed(x.floats(), m_integers->values(), std::move(y), context);
+            multiplyTransposed(x.floats(), m_integers->values(context), std::move(y), context);
         else if (m_narrow)
             m_narrow->multiply(x.narrow(context), std::move(y), context);
         else

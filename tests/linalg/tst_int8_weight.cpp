@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/linalg/random_matrix.h"
+#include "tests/support/stop_at_poll.h"
 
 using namespace lqer;
 using namespace lqer::test;
@@ -79,6 +80,16 @@ private slots:
             // One rounding of a float sum for each 32 inputs.
             QVERIFY((difference.array().abs() <= (in / 32 + 1) * 0x1p-24 * size.array()).all());
         }
+    }
+
+    void aStopEndsTheProductAndTheWayBack()
+    {
+        const Int8Weight weight(blockIntegers(100, 64, 7, 3));
+        MatrixPool pool;
+        const Int8Rows x(blockIntegers(300, 64, 127, 4), pool);
+        Matrix y(300, 100);
+        QVERIFY(pollsOf([&](const TaskContext &context) { weight.multiply(x, y, context); }) >= 3 * 4);  // pieces of tokens, panels
+        QVERIFY(pollsOf([&](const TaskContext &context) { weight.values(context); }) >= 4);
     }
 
     void withinOneBlockNothingIsRounded()
