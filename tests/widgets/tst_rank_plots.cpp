@@ -5,6 +5,7 @@
 #include <qcustomplot.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/base/error.h"
 #include "widgets/controls/rank_control.h"
@@ -36,18 +37,31 @@ double energy(const std::vector<double> &sigma, std::size_t from = 0)
     return sum;
 }
 
+constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+
 // A curve of 512 components, the marker at rank 16, on the screen and drawn. totalEnergy: of the curve, 0 if unknown.
-bool isShownWithCurve(SpectrumPlot &plot, double totalEnergy)
+bool isShownWithCurve(SpectrumPlot &plot, double totalEnergy, std::size_t computed = all)
 {
     plot.resize(800, 400);
     plot.setMaximumRank(512);
-    plot.setCurves({{QStringLiteral("a"), harmonic(512), totalEnergy, true}});
+    plot.setCurves({{QStringLiteral("a"), harmonic(512), totalEnergy, true, computed}});
     plot.setRank(16);
     plot.show();
     if (!QTest::qWaitForWindowExposed(&plot))
         return false;
     plot.canvas()->replot();
     return true;
+}
+
+// What the plot says with the pointer at this component.
+QString wordsAt(SpectrumPlot &plot, int component)
+{
+    QSignalSpy words(&plot, &Plot::cursorText);
+    // Qt Test only moves the pointer, which the offscreen platform does not tell a window that is not under it.
+    const QPoint place(static_cast<int>(std::lround(plot.canvas()->xAxis->coordToPixel(component))), plot.canvas()->axisRect()->center().y());
+    QMouseEvent move(QEvent::MouseMove, place, plot.canvas()->mapToGlobal(place), Qt::NoButton, Qt::NoButton, Qt::NoModifier);
+    QApplication::sendEvent(plot.canvas(), &move);
+    return words.isEmpty() ? QString() : words.back().front().toString();
 }
 
 }  // namespace
@@ -65,6 +79,8 @@ private slots:
     void plotsOfOneLayerShareTheirRanks();
     void draggingTheBackgroundPans();
     void theCrosshairSaysValues();
+    void estimatesAreDrawnApartAndNamed();
+    void theMarkerGoesOverEstimates();
     void plotsAreSavedWholeOrNotAtAll();
     void csvHoldsEveryCurve();
     void zerosAreLeftOutOfTheLogarithmicAxis();
@@ -253,14 +269,66 @@ void TestRankPlots::theCrosshairSaysValues()
     plot.show();
     QVERIFY(QTest::qWaitForWindowExposed(&plot));
     plot.canvas()->replot();
-    QSignalSpy words(&plot, &Plot::cursorText);
-    const int x = static_cast<int>(std::lround(plot.canvas()->xAxis->coordToPixel(4)));
-    // Qt Test only moves the pointer, which the offscreen platform does not tell a window that is not under it.
-    const QPoint place(x, plot.canvas()->axisRect()->center().y());
-    QMouseEvent move(QEvent::MouseMove, place, plot.canvas()->mapToGlobal(place), Qt::NoButton, Qt::NoButton, Qt::NoModifier);
-    QApplication::sendEvent(plot.canvas(), &move);
-    QVERIFY(!words.isEmpty());
-    QVERIFY2(words.back().front().toString().contains(QStringLiteral("own: 0.250")), qPrintable(words.back().front().toString()));
+    const QString words = wordsAt(plot, 4);
+    QVERIFY2(words.contains(QStringLiteral("own: 0.250")) && !words.contains(QStringLiteral("estimated")), qPrintable(words));
+}
+
+void TestRankPlots::estimatesAreDrawnApartAndNamed()
+{
+    SpectrumPlot plot;
+    QVERIFY(isShownWithCurve(plot, energy(harmonic(512)), 64));
+    const auto legend = [&] {
+        QStringList names;
+        for (int i = 0; i < plot.canvas()->legend->itemCount(); ++i)
+            if (auto *item = qobject_cast<QCPPlottableLegendItem *>(plot.canvas()->legend->item(i)))
+                names << item->plottable()->name();
+        return names;
+    };
+    QCOMPARE(legend(), QStringList({QStringLiteral("a"), QStringLiteral("estimated")}));
+    const QCPGraph *computed = plot.canvas()->graph(2), *estimated = plot.canvas()->graph(3);
+    QCOMPARE(computed->dataCount(), 64);
+    QCOMPARE(estimated->dataCount(), 512 - 63);  // from the last computed value
+    QCOMPARE(estimated->data()->at(0)->key, 64.0);
+    QVERIFY(computed->pen().style() == Qt::SolidLine && estimated->pen().style() == Qt::CustomDashLine);
+    QVERIFY(computed->pen().color() == estimated->pen().color());
+
+    const QString before = wordsAt(plot, 60), behind = wordsAt(plot, 300);
+    QVERIFY2(before.contains(QStringLiteral("captured")) && !before.contains(QStringLiteral("about")), qPrintable(before));
+    QVERIFY2(behind.contains(QStringLiteral("a: about 0.0033")) && behind.contains(QStringLiteral(", estimated"))
+                 && behind.contains(QStringLiteral("captured up to here: about")), qPrintable(behind));
+    QVERIFY(plot.csv().startsWith(QStringLiteral("\"component\",\"a\",\"a, estimated\",\"captured energy\"\n1,1,,")));
+    QVERIFY(plot.csv().contains(QStringLiteral("\n100,,0.01,")));
+
+    // A curve of estimates only, beside one that is computed, and none at all.
+    plot.setCurves({{QStringLiteral("a"), harmonic(512), 0, true}, {QStringLiteral("plain"), harmonic(512), 0, false, 0}});
+    QCOMPARE(legend(), QStringList({QStringLiteral("a"), QStringLiteral("plain"), QStringLiteral("estimated")}));
+    QVERIFY(!wordsAt(plot, 300).contains(QStringLiteral("a: about")));
+    QVERIFY(wordsAt(plot, 1).contains(QStringLiteral("plain: about")));
+    plot.setCurves({{QStringLiteral("a"), harmonic(512), 0, true}});
+    QCOMPARE(legend(), QStringList({QStringLiteral("a")}));
+}
+
+void TestRankPlots::theMarkerGoesOverEstimates()
+{
+    SpectrumPlot plot;
+    QVERIFY(isShownWithCurve(plot, energy(harmonic(512)), 64));
+    const auto flag = [&] {
+        for (int i = 0; i < plot.canvas()->itemCount(); ++i)
+            if (const auto *text = qobject_cast<QCPItemText *>(plot.canvas()->item(i)); text && text->text().startsWith(QStringLiteral("rank")))
+                return text->text();
+        return QString();
+    };
+    QSignalSpy chosen(&plot, &RankPlot::rankChosen);
+    const int y = plot.canvas()->axisRect()->center().y();
+    const auto column = [&](int rank) { return static_cast<int>(std::lround(plot.canvas()->xAxis->coordToPixel(rank + 0.5))); };
+    QTest::mousePress(plot.canvas(), Qt::LeftButton, Qt::NoModifier, QPoint(column(16), y));
+    QTest::mouseMove(plot.canvas(), QPoint(column(40), y));
+    QVERIFY2(!flag().contains(QStringLiteral("about")), qPrintable(flag()));
+    QTest::mouseMove(plot.canvas(), QPoint(column(200), y));
+    QVERIFY2(flag().contains(QStringLiteral("about")), qPrintable(flag()));
+    QTest::mouseRelease(plot.canvas(), Qt::LeftButton, Qt::NoModifier, QPoint(column(200), y));
+    QCOMPARE(chosen.size(), 1);
+    QVERIFY(plot.isEstimated(plot.rank()) && !plot.isEstimated(64) && !plot.isEstimated(0));
 }
 
 void TestRankPlots::plotsAreSavedWholeOrNotAtAll()
@@ -301,7 +369,7 @@ void TestRankPlots::zerosAreLeftOutOfTheLogarithmicAxis()
     SpectrumPlot plot;
     plot.setMaximumRank(4);
     plot.setCurves({{QStringLiteral("a"), {1, 0.5, 0, 0}, 0, true}});
-    QCOMPARE(plot.canvas()->graph(1)->dataCount(), 2);  // 0: captured energy
+    QCOMPARE(plot.canvas()->graph(2)->dataCount(), 2);  // the first two: captured energy
     QVERIFY(plot.canvas()->yAxis->range().lower > 0);
     plot.setCurves({{QStringLiteral("none"), {0, 0}, 0, true}});
     QVERIFY(plot.canvas()->yAxis->range().lower > 0);

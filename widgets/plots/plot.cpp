@@ -113,7 +113,7 @@ QString Plot::csv() const
     for (std::size_t row = 0; row < rows; ++row) {
         QStringList cells;
         for (const PlotColumn &column : data)
-            cells << (row < column.values.size() ? QString::number(column.values[row], 'g', 9) : QString());
+            cells << (row < column.values.size() && !std::isnan(column.values[row]) ? QString::number(column.values[row], 'g', 9) : QString());
         lines << cells.join(QLatin1Char(','));
     }
     return lines.join(QLatin1Char('\n')) + QLatin1Char('\n');

@@ -18,7 +18,7 @@ namespace lqer {
 // A column of what a plot shows, for CSV and the clipboard.
 struct PlotColumn {
     QString title;
-    std::vector<double> values;
+    std::vector<double> values;  // NaN: nothing is known here
 };
 
 // What every plot of the program has: the theme's colours, crosshair values, wheel zoom, drag to pan, a double click or Home to

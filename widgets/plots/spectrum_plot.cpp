@@ -22,8 +22,8 @@ SpectrumPlot::SpectrumPlot(QWidget *parent) : RankPlot(parent)
     plot->yAxis2->setRange(0, 106);
     plot->yAxis2->setNumberFormat(QStringLiteral("f"));
     plot->yAxis2->setNumberPrecision(0);
-    m_captured = plot->addGraph(plot->xAxis, plot->yAxis2);
-    m_captured->removeFromLegend();
+    m_captured = addLine(plot->yAxis2);
+    m_captured.computed->removeFromLegend();
 
     m_noise = new QCPItemStraightLine(plot);
     m_noise->setSelectable(false);
@@ -31,7 +31,6 @@ SpectrumPlot::SpectrumPlot(QWidget *parent) : RankPlot(parent)
     m_noise->point2->setTypeX(QCPItemPosition::ptAxisRectRatio);
     m_noiseLabel = new QCPItemText(plot);
     m_noiseLabel->setSelectable(false);
-    m_noiseLabel->setText(tr("noise edge"));
     m_noiseLabel->setPositionAlignment(Qt::AlignRight | Qt::AlignBottom);
     m_noiseLabel->setPadding(QMargins(0, 0, 6, 1));
     m_noiseLabel->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
@@ -61,21 +60,42 @@ void SpectrumPlot::setNormalised(bool normalised)
     rebuild();
 }
 
-void SpectrumPlot::setNoiseEdge(double edge)
+void SpectrumPlot::setNoiseEdge(double edge, bool estimated)
 {
     m_noiseEdge = edge;
+    m_noiseLabel->setText(estimated ? tr("noise edge, estimated") : tr("noise edge"));
     rebuild();
+}
+
+SpectrumPlot::Line SpectrumPlot::addLine(QCPAxis *values)
+{
+    QCustomPlot *plot = canvas();
+    const Line line{plot->addGraph(plot->xAxis, values), plot->addGraph(plot->xAxis, values)};
+    line.estimated->removeFromLegend();
+    return line;
+}
+
+// points: sorted, one a component, so that the first `computed` of them are.
+void SpectrumPlot::setLine(const Line &line, const QVector<QCPGraphData> &points, std::size_t computed)
+{
+    const auto first = static_cast<int>(std::min(computed, static_cast<std::size_t>(points.size())));
+    line.computed->data()->set(points.mid(0, first), true);
+    line.estimated->data()->set(first < points.size() ? points.mid(std::max(0, first - 1)) : QVector<QCPGraphData>(), true);
 }
 
 void SpectrumPlot::rebuild()
 {
     QCustomPlot *plot = canvas();
-    while (m_graphs.size() > m_curves.size())
-        plot->removeGraph(m_graphs.takeLast());
-    while (m_graphs.size() < m_curves.size())
-        m_graphs.append(plot->addGraph());
+    while (m_lines.size() > m_curves.size()) {
+        const Line line = m_lines.takeLast();
+        plot->removeGraph(line.computed);
+        plot->removeGraph(line.estimated);
+    }
+    while (m_lines.size() < m_curves.size())
+        m_lines.append(addLine(plot->yAxis));
 
     std::size_t components = 0;
+    bool named = false;  // one line of the legend says what dotted ones are
     for (int i = 0; i < m_curves.size(); ++i) {
         const SpectrumCurve &curve = m_curves[i];
         QVector<QCPGraphData> points;
@@ -86,8 +106,14 @@ void SpectrumPlot::rebuild()
             if (value > 0 && std::isfinite(value))
                 points.append(QCPGraphData(static_cast<double>(k + 1), value));
         }
-        m_graphs[i]->data()->set(points, true);
-        m_graphs[i]->setName(curve.label);
+        setLine(m_lines[i], points, curve.computed);
+        m_lines[i].computed->setName(curve.label);
+        m_lines[i].estimated->removeFromLegend();
+        if (!named && !m_lines[i].estimated->data()->isEmpty()) {
+            m_lines[i].estimated->setName(tr("estimated"));
+            m_lines[i].estimated->addToLegend();
+            named = true;
+        }
         components = std::max(components, curve.sigma.size());
     }
 
@@ -100,7 +126,8 @@ void SpectrumPlot::rebuild()
         for (int rank = 0; rank <= static_cast<int>(m_cumulative.size()); ++rank)
             captured.append(QCPGraphData(rank + 0.5, 100 * capturedEnergy(rank)));  // where the marker of this rank stands
     }
-    m_captured->data()->set(captured, true);
+    // Of rank 0 nothing is estimated.
+    setLine(m_captured, captured, 1 + (m_curves.isEmpty() ? 0 : std::min(m_curves.front().computed, m_cumulative.size())));
 
     double edge = m_noiseEdge;
     if (m_normalised && !m_curves.isEmpty() && !m_curves.front().sigma.empty() && m_curves.front().sigma.front() > 0)
@@ -131,15 +158,22 @@ void SpectrumPlot::restyle()
     const Theme &t = theme();
     // A colour per layer or setting; the plain error of the same one keeps the colour and is dashed.
     int color = -1;
-    for (int i = 0; i < m_graphs.size(); ++i) {
+    // Dots; between the dashes of a dashed line.
+    const auto dotted = [](QPen pen) {
+        pen.setDashPattern(pen.style() == Qt::DashLine ? QVector<qreal>{4, 2.5, 1, 2.5} : QVector<qreal>{1, 2.5});
+        return pen;
+    };
+    for (int i = 0; i < m_lines.size(); ++i) {
         const bool shaped = m_curves[i].shaped;
         if (shaped || color < 0)
             ++color;
         QPen pen(t.series[color % t.series.size()], 1.6);
         pen.setStyle(shaped ? t.dashes[color % t.dashes.size()] : Qt::DashLine);
-        m_graphs[i]->setPen(pen);
+        m_lines[i].estimated->setPen(dotted(pen));
+        m_lines[i].computed->setPen(m_curves[i].isEstimated(0) ? dotted(pen) : pen);  // the legend shows it
     }
-    m_captured->setPen(QPen(t.mutedText, 1));
+    m_captured.computed->setPen(QPen(t.mutedText, 1));
+    m_captured.estimated->setPen(dotted(QPen(t.mutedText, 1)));
     m_noise->setPen(QPen(t.mutedText, 1, Qt::DashDotLine));
     m_noiseLabel->setColor(t.mutedText);
     QColor behind = t.base;
@@ -186,9 +220,16 @@ double SpectrumPlot::capturedEnergy(int rank) const
     return total > 0 ? m_cumulative[last] / total : 0;
 }
 
+bool SpectrumPlot::isEstimated(int rank) const
+{
+    return rank > 0 && !m_curves.isEmpty() && m_curves.front().isEstimated(static_cast<std::size_t>(rank) - 1);
+}
+
 QString SpectrumPlot::describeRank(int rank) const
 {
-    return m_cumulative.empty() ? tr("rank %1").arg(rank) : tr("rank %1: %2 of the error").arg(rank).arg(percentText(capturedEnergy(rank)));
+    if (m_cumulative.empty())
+        return tr("rank %1").arg(rank);
+    return (isEstimated(rank) ? tr("rank %1: about %2 of the error") : tr("rank %1: %2 of the error")).arg(rank).arg(percentText(capturedEnergy(rank)));
 }
 
 QString SpectrumPlot::describePosition(const QPointF &position) const
@@ -199,12 +240,13 @@ QString SpectrumPlot::describePosition(const QPointF &position) const
     QStringList lines{tr("component %1").arg(index + 1)};
     for (const SpectrumCurve &curve : m_curves) {
         if (index < curve.sigma.size())
-            lines << QStringLiteral("%1: %2").arg(curve.label, numberText(shown(curve, index)));
+            lines << (curve.isEstimated(index) ? tr("%1: about %2, estimated") : QStringLiteral("%1: %2")).arg(curve.label, numberText(shown(curve, index)));
     }
     if (lines.size() < 2)
         return {};
     if (index < m_cumulative.size())
-        lines << tr("captured up to here: %1").arg(percentText(capturedEnergy(static_cast<int>(index) + 1)));
+        lines << (isEstimated(static_cast<int>(index) + 1) ? tr("captured up to here: about %1") : tr("captured up to here: %1"))
+                     .arg(percentText(capturedEnergy(static_cast<int>(index) + 1)));
     return lines.join(QLatin1Char('\n'));
 }
 
@@ -215,8 +257,16 @@ std::vector<PlotColumn> SpectrumPlot::columns() const
     for (std::size_t i = 0; i < m_viewComponents; ++i)
         components.values.push_back(static_cast<double>(i + 1));
     result.push_back(std::move(components));
-    for (const SpectrumCurve &curve : m_curves)
-        result.push_back({curve.label, curve.sigma});
+    // What is estimated stands in a column of its own.
+    for (const SpectrumCurve &curve : m_curves) {
+        const auto computed = static_cast<std::ptrdiff_t>(std::min(curve.computed, curve.sigma.size()));
+        if (computed > 0 || curve.sigma.empty())
+            result.push_back({curve.label, {curve.sigma.begin(), curve.sigma.begin() + computed}});
+        if (static_cast<std::size_t>(computed) == curve.sigma.size())
+            continue;
+        result.push_back({tr("%1, estimated").arg(curve.label), curve.sigma});
+        std::fill_n(result.back().values.begin(), computed, std::numeric_limits<double>::quiet_NaN());
+    }
     PlotColumn captured{tr("captured energy"), {}};
     for (int rank = 1; rank <= static_cast<int>(m_cumulative.size()); ++rank)
         captured.values.push_back(capturedEnergy(rank));

@@ -3,9 +3,13 @@
 
 #include <QVector>
 
+#include <limits>
+
 #include "widgets/plots/rank_plot.h"
 
+class QCPAxis;
 class QCPGraph;
+class QCPGraphData;
 class QCPItemStraightLine;
 
 namespace lqer {
@@ -16,6 +20,9 @@ struct SpectrumCurve {
     std::vector<double> sigma;
     double totalEnergy = 0;    // sum of all squares; larger than that of `sigma` if only the leading ones are known
     bool shaped = true;        // false: of the plain error, before scale shaping (drawn dashed)
+    // So many of sigma, from the first, are computed; the others are estimates (drawn dotted, and said to be such wherever they are named).
+    std::size_t computed = std::numeric_limits<std::size_t>::max();
+    bool isEstimated(std::size_t index) const { return index >= computed; }
 };
 
 // Singular values of the quantization error on two logarithmic axes, before and after scale shaping, for one layer or several.
@@ -33,10 +40,12 @@ public:
     void setNormalised(bool normalised);
     bool isNormalised() const { return m_normalised; }
     // Largest singular value that round-off noise alone would give the first curve (<= 0: not drawn). Components below it are noise.
-    void setNoiseEdge(double edge);
+    void setNoiseEdge(double edge, bool estimated = false);
 
     // Share of the first curve's energy in its leading `rank` components, 0 ... 1.
     double capturedEnergy(int rank) const;
+    // True if that of this rank rests on estimates.
+    bool isEstimated(int rank) const;
 
     std::vector<PlotColumn> columns() const override;
     void resetView() override;
@@ -52,8 +61,16 @@ private:
 
     QVector<SpectrumCurve> m_curves;
     std::vector<double> m_cumulative;  // of the first curve
-    QVector<QCPGraph *> m_graphs;
-    QCPGraph *m_captured;
+    // A part that is computed and a part that is estimated of one line. They meet in the last computed value.
+    struct Line {
+        QCPGraph *computed;
+        QCPGraph *estimated;
+    };
+    Line addLine(QCPAxis *values);
+    static void setLine(const Line &line, const QVector<QCPGraphData> &points, std::size_t computed);
+
+    QVector<Line> m_lines;
+    Line m_captured;
     QCPItemStraightLine *m_noise;
     QCPItemText *m_noiseLabel;
     double m_noiseEdge = 0;

@@ -8,7 +8,7 @@ namespace lqer {
 // The words of the field that appear in the studio, each explained in one place for every tooltip.
 enum class Term {
     Rank, Format, Scaling, ScalingIdentity, ScalingMeanAbs, ScalingDiagonal, ScalingExact, BitsPerWeight, WeightError, OutputErrorPlain,
-    OutputErrorCorrected, ErrorShare, Spectrum, NoiseEdge, CapturedEnergy, FactorFormat, ActivationFormat, Perplexity, StandardError,
+    OutputErrorCorrected, ErrorShare, Spectrum, EstimatedSpectrum, NoiseEdge, CapturedEnergy, FactorFormat, ActivationFormat, Perplexity, StandardError,
     KlDivergence, TopOneAgreement, Calibration, Decomposition, Recipe, Role, Block, Footprint, ChannelMagnitude, Outlier, Stale, BlockSize, TaskAccuracy,
     MovedBits, MultiplyAccumulates, RelativeArea,
 };
