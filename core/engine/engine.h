@@ -43,7 +43,8 @@ struct DecomposeOptions {
     std::string calibration;   // key; "": the project's latest complete one, or none
     Index maxRank = 0;         // factors are kept up to this rank; 0: all of min(in, out) up to 256, else 256, and never less
                                // than the plan's rank
-    bool fullSpectrum = true;  // all singular values, not only the leading ones
+    SpectrumExtent spectrum = SpectrumExtent::Estimated;  // of layers that are computed (DecompositionOptions)
+    bool extendSpectra = false;  // layers that the project has with less of their spectrum are computed again
     Precision precision = Precision::BFloat16;  // of the iteration's products (error_decomposition.h); no part of what a decomposition is
                                                 // known by, so one that the project has is used whichever it was made with
 };

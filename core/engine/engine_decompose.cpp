@@ -22,17 +22,30 @@ struct PendingLayer {
     DecompositionOptions options;
 };
 
-// Singular values of E before shaping are the same under every scaling: taken from a decomposition of the same error if there is one.
-VectorF64 knownSpectrum(const Project &project, const DecompositionKey &key)
+// Singular values of E before shaping are the same under every scaling: the most exact of the decompositions of the same error.
+void takeKnownSpectrum(const Project &project, const DecompositionKey &key, DecompositionOptions &options)
 {
     for (const ScalingKind scaling : {ScalingKind::Identity, ScalingKind::MeanAbs, ScalingKind::Diagonal, ScalingKind::Exact}) {
         DecompositionKey other = key;
         other.scaling = scaling;
         const auto record = project.decomposition(other);
-        if (record && record->sigmaUnscaled.size() == std::min(record->in, record->out))
-            return record->sigmaUnscaled;
+        if (!record || record->sigmaUnscaled.size() != std::min(record->in, record->out))
+            continue;
+        if (options.sigmaUnscaled.size() == 0 || record->sigmaUnscaledExact > options.sigmaUnscaledExact) {
+            options.sigmaUnscaled = record->sigmaUnscaled;
+            options.sigmaUnscaledExact = record->sigmaUnscaledExact;
+        }
     }
-    return {};
+}
+
+// A decomposition that is computed again, for more rank or more of its spectrum, holds no less of the other.
+void keepWhatThereIs(const Project &project, const DecompositionKey &key, DecompositionOptions &options)
+{
+    const auto record = project.decomposition(key);
+    if (!record)
+        return;
+    options.maxRank = std::max(options.maxRank, record->maxRank);
+    options.spectrum = std::max(options.spectrum, record->spectrum());
 }
 
 // The statistics a layer needs: R where there is one, for `exact` and to measure output errors. Null without a calibration.
@@ -72,12 +85,15 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
                 continue;
             }
             keys.push_back(decompositionKey(model, *site, plan.formats.weight, plan.scaling, result->calibration));
-            if (project.hasWholeDecomposition(keys.back(), plan.rank)) {
+            DecompositionOptions layer = decompositionOptions(*site, plan, options);
+            const SpectrumExtent least = options.extendSpectra ? std::min(layer.spectrum, attainableSpectrum(site->out, site->in, layer)) : SpectrumExtent::Leading;
+            if (project.hasWholeDecomposition(keys.back(), plan.rank, least)) {
                 ++result->reused;
                 context.advance();
                 continue;
             }
-            layers.push_back({site, keys.back(), decompositionOptions(*site, plan, options)});
+            keepWhatThereIs(project, keys.back(), layer);
+            layers.push_back({site, keys.back(), std::move(layer)});
         }
         if (!layers.empty())
             pending.emplace_back(group.input, std::move(layers));
@@ -100,7 +116,7 @@ std::shared_ptr<const DecomposeResult> Engine::decompose(const LoadedModel &mode
                 PendingLayer &layer = layers[i];
                 context.checkStop();
                 context.setDetail(layer.site->name);
-                layer.options.sigmaUnscaled = knownSpectrum(project, layer.key);
+                takeKnownSpectrum(project, layer.key, layer.options);
                 const LayerDecomposition done =
                     decomposeSite(model, *layer.site, layer.key, stats, layer.options, context.silent());
                 project.storeDecomposition(done.record, done.decomposition);

@@ -38,7 +38,7 @@ DecompositionOptions decompositionOptions(const LinearSite &site, const LayerPla
 {
     DecompositionOptions layer;
     layer.maxRank = storedRank(options.maxRank, plan.rank, site.in, site.out);
-    layer.fullSpectrum = options.fullSpectrum;
+    layer.spectrum = options.spectrum;
     layer.precision = options.precision;
     return layer;
 }
@@ -75,13 +75,14 @@ LayerDecomposition decomposeSite(const LoadedModel &model, const LinearSite &sit
 
     const ErrorDecomposition &decomposition = result.decomposition;
     record.maxRank = decomposition.maxRank();
-    record.spectrumComplete = decomposition.spectrumComplete;
     record.weightError = decomposition.totalEnergyUnscaled;
     record.totalEnergy = decomposition.totalEnergy;
     if (shapedByOutput)
         record.outputError = decomposition.totalEnergy;
     record.sigma = decomposition.sigma;
     record.sigmaUnscaled = decomposition.sigmaUnscaled;
+    record.sigmaExact = decomposition.sigmaExact;
+    record.sigmaUnscaledExact = decomposition.sigmaUnscaledExact;
     record.weightCaptured =
         decomposition.a.cwiseAbs2().colwise().sum().transpose().cwiseProduct(decomposition.sigma.head(record.maxRank).cwiseAbs2());
     if (stats)

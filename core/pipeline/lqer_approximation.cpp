@@ -144,7 +144,7 @@ std::vector<ApproximationRow> approximateLayers(const Engine &engine, const Lqer
             recipe.layers[site.name].rank = 0;
     DecomposeOptions options;
     options.calibration = calibration;
-    options.fullSpectrum = false;
+    options.spectrum = SpectrumExtent::Leading;
     engine.decompose(model, project, recipe, options, context);
     project.save();
 

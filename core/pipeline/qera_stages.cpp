@@ -205,7 +205,7 @@ std::vector<ApproximationError> approximateQera(const QeraWork &work, Project &p
             recipe.layers[site->name].rank = 0;
     DecomposeOptions options;
     options.calibration = calibration;
-    options.fullSpectrum = false;
+    options.spectrum = SpectrumExtent::Leading;
     options.maxRank = 1;
     work.engine.decompose(*work.model, project, recipe, options, context);
 

@@ -158,7 +158,7 @@ private:
         for (auto &[id, task] : m_tasks)
             if (!task.original && !task.report)
                 m_engine.decompose(m_model, m_project, task.point->recipe,
-                                   {.calibration = task.calibrationKey, .maxRank = m_maxRank, .fullSpectrum = false}, m_context);
+                                   {.calibration = task.calibrationKey, .maxRank = m_maxRank, .spectrum = SpectrumExtent::Leading}, m_context);
         if (m_project.isModified())
             m_project.save();
     }

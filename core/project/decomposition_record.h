@@ -30,7 +30,6 @@ struct DecompositionRecord {
     DecompositionKey key;
     Index in = 0, out = 0;
     Index maxRank = 0;               // factors are kept up to this rank
-    bool spectrumComplete = true;    // sigma holds all min(in, out) values, else the leading maxRank
     bool outputKnown = false;        // there were statistics
     bool fullAutocorrelation = false;  // ... and they held R, not only its diagonal
 
@@ -40,11 +39,13 @@ struct DecompositionRecord {
     double outputError = 0;   // E ||x E||^2
     double totalEnergy = 0;   // ||F E||^2 under the decomposition's own scaling
 
-    VectorF64 sigma;           // singular values of F E, descending
-    VectorF64 sigmaUnscaled;   // of E
+    VectorF64 sigma;           // singular values of F E, descending: all min(in, out), or the leading maxRank
+    VectorF64 sigmaUnscaled;   // of E; or none
+    Index sigmaExact = 0, sigmaUnscaledExact = 0;  // so many of each, from the first; the others are estimates (spectrum_estimate.h)
     VectorF64 weightCaptured;  // ||E v_i||^2, maxRank of them
     VectorF64 outputCaptured;  // E ||x E v_i||^2, maxRank of them; empty if not known
 
+    SpectrumExtent spectrum() const { return spectrumExtent(sigma, sigmaExact, std::min(in, out)); }
     // What is left with a correction of this rank; rank 0: without. Asserts rank <= maxRank for the last two.
     double residualEnergy(Index rank) const;
     double correctedWeightError(Index rank) const;

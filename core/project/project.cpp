@@ -329,13 +329,13 @@ std::shared_ptr<const ErrorDecomposition> Project::loadDecomposition(const Decom
     }
 }
 
-bool Project::hasWholeDecomposition(const DecompositionKey &key, Index rank)
+bool Project::hasWholeDecomposition(const DecompositionKey &key, Index rank, SpectrumExtent spectrum)
 {
     ShardRecord listed;
     {
         const std::lock_guard guard(m_state->mutex);
         const StoredDecomposition *stored = findOrNull(m_state->index.decompositions, key.text());
-        if (!stored || stored->record->maxRank < rank)
+        if (!stored || stored->record->maxRank < rank || stored->record->spectrum() < spectrum)
             return false;
         if (stored->checked)
             return true;

@@ -81,9 +81,9 @@ public:
     std::shared_ptr<const DecompositionRecord> decomposition(const DecompositionKey &key) const;
     // With factors, in float32 precision. Null if it is not there; Error(Format) as above.
     std::shared_ptr<const ErrorDecomposition> loadDecomposition(const DecompositionKey &key);
-    // True if it is there with factors up to `rank` and its shard is whole; a damaged one is struck off with a note. Each shard
-    // is read once per session.
-    bool hasWholeDecomposition(const DecompositionKey &key, Index rank);
+    // True if it is there with factors up to `rank` and at least so much of its spectrum, and its shard is whole; a damaged one is struck off
+    // with a note. Each shard is read once per session.
+    bool hasWholeDecomposition(const DecompositionKey &key, Index rank, SpectrumExtent spectrum = SpectrumExtent::Leading);
     // Factors are rounded to float32. Replaces a decomposition of the same key.
     void storeDecomposition(const DecompositionRecord &record, const ErrorDecomposition &decomposition);
 

@@ -35,6 +35,17 @@ double energy(const Hdf5Reader &reader, std::string_view name)
     return value;
 }
 
+// How many of sigma are computed, the others being estimates, of which there are all or none. Records of versions without estimates do not say.
+Index exactCount(const Hdf5Reader &reader, std::string_view name, const VectorF64 &sigma, Index least, Index order)
+{
+    if (!reader.has(name))
+        return sigma.size();
+    const Index exact = reader.integer(name, least, sigma.size());
+    if (exact < sigma.size() && sigma.size() != order)
+        reader.fail(name, fmt::format("is {} of {} singular values, expected all of them or estimates up to {}", exact, sigma.size(), order));
+    return exact;
+}
+
 Hdf5Group toHdf5(const ShardRecord &shard)
 {
     Hdf5Group group;
@@ -97,7 +108,9 @@ Hdf5Group toHdf5(const DecompositionRecord &record)
     values["in"] = std::int64_t{record.in};
     values["out"] = std::int64_t{record.out};
     values["max_rank"] = std::int64_t{record.maxRank};
-    values["spectrum_complete"] = std::int64_t{record.spectrumComplete};
+    values["spectrum_complete"] = std::int64_t{record.spectrum() == SpectrumExtent::Whole};
+    values["sigma_exact"] = std::int64_t{record.sigmaExact};
+    values["sigma_unscaled_exact"] = std::int64_t{record.sigmaUnscaledExact};
     values["output_known"] = std::int64_t{record.outputKnown};
     values["full_autocorrelation"] = std::int64_t{record.fullAutocorrelation};
     values["weight_energy"] = record.weightEnergy;
@@ -130,7 +143,6 @@ DecompositionRecord decompositionFromHdf5(const Hdf5Reader &reader)
     record.out = reader.integer("out", 1, largest);
     const Index smaller = std::min(record.in, record.out);
     record.maxRank = reader.integer("max_rank", 0, smaller);
-    record.spectrumComplete = flag(reader, "spectrum_complete");
     record.outputKnown = flag(reader, "output_known");
     record.fullAutocorrelation = flag(reader, "full_autocorrelation");
     record.weightEnergy = energy(reader, "weight_energy");
@@ -138,10 +150,13 @@ DecompositionRecord decompositionFromHdf5(const Hdf5Reader &reader)
     record.outputEnergy = energy(reader, "output_energy");
     record.outputError = energy(reader, "output_error");
     record.totalEnergy = energy(reader, "total_energy");
-    record.sigma = toVector(reader.numbers("sigma", record.spectrumComplete ? smaller : Index{-1}));
+    const bool complete = flag(reader, "spectrum_complete");
+    record.sigma = toVector(reader.numbers("sigma", complete ? smaller : Index{-1}));
     if (record.sigma.size() < record.maxRank || record.sigma.size() > smaller)
         reader.fail("sigma", fmt::format("has {} numbers, expected {} to {}", record.sigma.size(), record.maxRank, smaller));
+    record.sigmaExact = exactCount(reader, "sigma_exact", record.sigma, complete ? smaller : record.maxRank, smaller);
     record.sigmaUnscaled = toVector(reader.numbers("sigma_unscaled"));
+    record.sigmaUnscaledExact = exactCount(reader, "sigma_unscaled_exact", record.sigmaUnscaled, 0, smaller);
     record.weightCaptured = toVector(reader.numbers("weight_captured", record.maxRank));
     record.outputCaptured = toVector(reader.numbers("output_captured", record.outputKnown ? record.maxRank : 0));
     return record;

@@ -101,8 +101,9 @@ ShardRecord writeFactorShard(const std::string &project, const DecompositionReco
     ShardArrays arrays;
     arrays.emplace_back("A", Tensor::fromMatrix(ConstMatrixRef(Matrix(decomposition.a.cast<float>()))));
     arrays.emplace_back("B", Tensor::fromMatrix(ConstMatrixRef(Matrix(decomposition.b.cast<float>()))));
-    // The rank is part of the name, so that a shard with more of it never overwrites the one the saved project lists.
-    const std::string name = fmt::format("{}.r{}.safetensors", shardStem(record.key.layer, record.key.text()), record.maxRank);
+    // The rank is part of the name, and whether there are estimates, so that a shard with more never overwrites the one the saved project lists.
+    const std::string name = fmt::format("{}.r{}{}.safetensors", shardStem(record.key.layer, record.key.text()), record.maxRank,
+                                         record.spectrum() == SpectrumExtent::Estimated ? ".estimated" : "");
     return writeShard(folderOf(project, factorsFolder), name, factorsKind, toHdf5(record), std::move(arrays));
 }
 
@@ -120,7 +121,8 @@ FactorShard readFactorShard(const std::string &project, const std::string &file,
     decomposition.scaling = record.key.scaling;
     decomposition.sigma = record.sigma;
     decomposition.sigmaUnscaled = record.sigmaUnscaled;
-    decomposition.spectrumComplete = record.spectrumComplete;
+    decomposition.sigmaExact = record.sigmaExact;
+    decomposition.sigmaUnscaledExact = record.sigmaUnscaledExact;
     decomposition.totalEnergy = record.totalEnergy;
     decomposition.totalEnergyUnscaled = record.weightError;
     if (withArrays) {

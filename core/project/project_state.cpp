@@ -165,7 +165,10 @@ void Project::State::reconcileShards()
         try {
             FactorShard shard = readFactorShard(folder, file, false);
             const auto present = index.decompositions.find(shard.key);
-            const bool superseded = present != index.decompositions.end() && present->second.record->maxRank >= shard.record.maxRank;
+            const auto holdsAsMuch = [&](const DecompositionRecord &record) {
+                return record.maxRank >= shard.record.maxRank && record.spectrum() >= shard.record.spectrum();
+            };
+            const bool superseded = present != index.decompositions.end() && holdsAsMuch(*present->second.record);
             if (shard.record.key.text() != shard.key || superseded) {
                 discard(factorsFolder, file);
                 continue;

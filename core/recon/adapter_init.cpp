@@ -23,7 +23,7 @@ Matrix quantized(const ConstMatrixRef &weight, const Quantizer &quantizer)
 
 DecompositionOptions optionsFor(Index rank)
 {
-    return {.maxRank = rank, .fullSpectrum = false, .totalEnergy = false, .precision = Precision::Float32};
+    return {.maxRank = rank, .spectrum = SpectrumExtent::Leading, .totalEnergy = false, .precision = Precision::Float32};
 }
 
 // The leading part of W - base, and what is left of it.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <span>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "core/linalg/quadratic_form.h"
 #include "core/linalg/spectrum.h"
 #include "core/recon/error_gram.h"
+#include "core/recon/spectrum_estimate.h"
 #include "core/tensor/tensor.h"
 
 namespace lqer {
@@ -53,7 +55,6 @@ struct Leading {
     MatrixF64 captured;  // E V (in, k)
     VectorF64 sigma;     // all min(in, out) of them, or k
     double energy = 0;   // trace(E^T M E)
-    bool complete = true;
 };
 
 // G = E^T M E, (out, out), band by band.
@@ -186,15 +187,20 @@ Leading leadingExactly(const ConstMatrixRef &error, const Scaling &scaling, Inde
     return leading;
 }
 
-Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scaling, Index k, Precision precision, const TaskContext &context)
+// afterwards: what else is to be multiplied by while E is packed.
+Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scaling, Index k, Precision precision,
+                           const std::function<void(const ErrorGram &)> &afterwards, const TaskContext &context)
 {
     LeadingSubspaceOptions options;
     options.block = krylovBlock(k);
     options.tolerance = 2e-4;
     const LeadingSubspace subspace = [&] {
         const ErrorGram gram(error, scaling, precision, context);
-        return leadingSubspace(
+        LeadingSubspace found = leadingSubspace(
             error.rows(), k, [&](const ConstMatrixRef &x, MatrixRef y) { gram.times(x, y, context); }, options, context);
+        if (afterwards)
+            afterwards(gram);
+        return found;
     }();
 
     // Rayleigh-Ritz: rotates V so that V^T G V is diagonal, its entries what each component captures. The products with E and M
@@ -208,7 +214,6 @@ Leading leadingByIteration(const ConstMatrixRef &error, const FloatScaling &scal
     const SymmetricLeading ritz = symmetricLeading(MatrixF64(0.5 * scaling.unit() * (projected + projected.transpose())), k, context);
 
     Leading leading;
-    leading.complete = false;
     leading.sigma = rootsOf(ritz.values);
     leading.vectors.resize(error.rows(), k);
     transposedMultiply(subspace.vectors, ritz.vectors, leading.vectors, context);
@@ -335,17 +340,36 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
     const Index order = std::min(error.rows(), error.cols());
     const Index k = componentsOf(order, options);
     const bool iterate = iterates(order, k, options);
-    const bool complete = options.fullSpectrum && order <= largestSpectrum;
+    const SpectrumExtent extent = attainableSpectrum(error.rows(), error.cols(), options);
+    const bool complete = extent == SpectrumExtent::Whole, estimated = extent == SpectrumExtent::Estimated;
+    ErrorDecomposition result;
+    if (options.sigmaUnscaled.size() == order && (estimated || (complete && options.sigmaUnscaledExact == order))) {
+        result.sigmaUnscaled = options.sigmaUnscaled;
+        result.sigmaUnscaledExact = options.sigmaUnscaledExact;
+    }
+    const bool plainWanted = extent != SpectrumExtent::Leading && scaling.kind() != ScalingKind::Identity && result.sigmaUnscaled.size() == 0;
     Leading leading;
+    const Precision precision = Bf16Weight::isSupported() ? options.precision : Precision::Float32;
     if (iterate) {
-        const Precision precision = Bf16Weight::isSupported() ? options.precision : Precision::Float32;
         const bool keepsR = precision == Precision::Float32 || (complete && formsGram(error.rows(), error.cols(), scaling.kind()));
         const FloatScaling floatScaling(scaling, keepsR, silent);
-        leading = leadingByIteration(error, floatScaling, k, precision, silent);
-        if (floatScaling.isDiagonal())
-            leading.energy = energies.weighted;
-        else if (options.totalEnergy)
-            leading.energy = quadraticForm(error, scaling.sum(), precision, silent) / scaling.tokens();
+        double energy = energies.weighted;
+        if (!floatScaling.isDiagonal())
+            energy = options.totalEnergy || estimated ? quadraticForm(error, scaling.sum(), precision, silent) / scaling.tokens() : 0;
+        VectorF64 estimates;
+        leading = leadingByIteration(
+            error, floatScaling, k, precision,
+            [&](const ErrorGram &gram) {
+                if (!estimated)
+                    return;
+                estimates = estimatedShapedSpectrum(gram, energy, silent);
+                if (plainWanted && scaling.kind() == ScalingKind::Exact)
+                    result.sigmaUnscaled = estimatedPlainSpectrum(gram, energies.plain, silent);
+            },
+            silent);
+        leading.energy = energy;
+        if (estimated)
+            leading.sigma = withEstimates(leading.sigma, std::move(estimates), energy);
         if (complete) {
             // The leading ones stay what the factors capture; none behind them is larger.
             VectorF64 all = allSingularValues(error, floatScaling, silent);
@@ -353,26 +377,29 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
             if (k > 0)
                 all.tail(order - k) = all.tail(order - k).cwiseMin(leading.sigma[k - 1]);
             leading.sigma = std::move(all);
-            leading.complete = true;
         }
     } else {
         leading = leadingExactly(error, scaling, k, silent);
     }
 
-    ErrorDecomposition result;
     result.scaling = scaling.kind();
-    result.spectrumComplete = leading.complete;
     result.sigma = std::move(leading.sigma);
+    result.sigmaExact = complete ? order : k;
     result.totalEnergy = leading.energy;
     result.totalEnergyUnscaled = energies.plain;
-    if (scaling.kind() == ScalingKind::Identity)
+    if (scaling.kind() == ScalingKind::Identity) {
         result.sigmaUnscaled = result.sigma;
-    else if (leading.complete && options.sigmaUnscaled.size() == order)
-        result.sigmaUnscaled = options.sigmaUnscaled;
-    else if (leading.complete) {
-        const Scaling unscaled(ScalingKind::Identity, nullptr, error.cols());
-        result.sigmaUnscaled = iterate ? allSingularValues(error, FloatScaling(unscaled, false, silent), silent)
-                                       : leadingExactly(error, unscaled, 0, silent).sigma;
+        result.sigmaUnscaledExact = result.sigmaExact;
+    } else if (plainWanted && result.sigmaUnscaled.size() == 0) {
+        const Scaling identity(ScalingKind::Identity, nullptr, error.cols());
+        if (!iterate) {
+            result.sigmaUnscaled = leadingExactly(error, identity, 0, silent).sigma;
+        } else {
+            const FloatScaling unscaled(identity, false, silent);
+            result.sigmaUnscaled = complete ? allSingularValues(error, unscaled, silent)
+                                            : estimatedPlainSpectrum(ErrorGram(error, unscaled, precision, silent), energies.plain, silent);
+        }
+        result.sigmaUnscaledExact = complete ? order : 0;
     }
 
     result.a = std::move(leading.captured);
@@ -392,6 +419,14 @@ ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling
     }
     result.a *= toA.asDiagonal();
     return result;
+}
+
+SpectrumExtent attainableSpectrum(Index out, Index in, const DecompositionOptions &options)
+{
+    const Index order = std::min(out, in);
+    if (!iterates(order, componentsOf(order, options), options))
+        return SpectrumExtent::Whole;
+    return order > largestSpectrum ? std::min(options.spectrum, SpectrumExtent::Estimated) : options.spectrum;
 }
 
 std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const DecompositionOptions &options, std::size_t threads)
@@ -414,9 +449,13 @@ std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const
         const Index rayleighRitz = (4 * in + 3 * out) * k * float64;
         const Precision precision = Bf16Weight::isSupported() ? options.precision : Precision::Float32;
         const auto packed = static_cast<Index>(ErrorGram::bytes(out, in, scaling, precision));
-        const Index r = exact && (precision == Precision::Float32 || (options.fullSpectrum && formsGram(out, in, scaling))) ? in * in * float32 : 0;
+        const SpectrumExtent extent = attainableSpectrum(out, in, options);
+        const bool complete = extent == SpectrumExtent::Whole;
+        const Index r = exact && (precision == Precision::Float32 || (complete && formsGram(out, in, scaling))) ? in * in * float32 : 0;
         leading = r + std::max(packed + iteration, rayleighRitz);
-        if (options.fullSpectrum && order <= largestSpectrum) {
+        if (extent == SpectrumExtent::Estimated)  // beside V, and once more beside V and E V for E itself
+            leading = std::max(leading, r + packed + static_cast<Index>(spectrumEstimateBytes(out, in)) + (exact ? out * k * float64 : vectors));
+        if (complete) {
             const Index square = in * in * float64;
             const Index bands = (2 + static_cast<Index>(threads)) * 2 * band * std::max(in, out) * float32;
             const Index spectrum = in * out * float32 + static_cast<Index>(allSingularValuesBytes(out, in));

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/calib/calibration_stats.h"
 #include "core/linalg/precision.h"
 #include "core/quant/quantizer.h"
 #include "core/recon/scaling.h"
+#include "core/recon/spectrum_extent.h"
 #include "core/task/task_context.h"
 #include "core/tensor/matrix.h"
 
@@ -30,15 +32,16 @@ struct ErrorDecomposition {
     // positive. Components whose sigma is lost in rounding (sigma^2 below n eps sigma_1^2) are zero in A and in B.
     MatrixF64 a;
     MatrixF64 b;              // (kmax, out): official B = Sigma V^T
-    VectorF64 sigma;          // singular values of F E (F^T F = M), descending, all min(in, out) if spectrumComplete, else kmax
-    VectorF64 sigmaUnscaled;  // singular values of E itself; without spectrumComplete empty, unless the scaling is Identity
-    bool spectrumComplete = true;
+    VectorF64 sigma;          // singular values of F E (F^T F = M), descending: all min(in, out), or kmax where only those are known
+    VectorF64 sigmaUnscaled;  // singular values of E itself; empty where only leading ones are known, unless the scaling is Identity
+    Index sigmaExact = 0, sigmaUnscaledExact = 0;  // so many of each, from the first; the others are estimates (spectrum_estimate.h)
     double totalEnergy = 0;          // ||F E||_F^2 = trace(E^T M E)
     double totalEnergyUnscaled = 0;  // ||E||_F^2
 
     Index in() const { return a.rows(); }
     Index out() const { return b.cols(); }
     Index maxRank() const { return a.cols(); }
+    SpectrumExtent spectrum() const { return spectrumExtent(sigma, sigmaExact, std::min(in(), out())); }
     // First k columns of A and rows of B, quantized as (in, k) and (k, out). Throws Error(Argument) on a rank above maxRank() or
     // min(in, out).
     LowRankCorrection truncate(Index rank, const Quantizer &aFormat, const Quantizer &bFormat) const;
@@ -48,12 +51,14 @@ struct ErrorDecomposition {
 
 struct DecompositionOptions {
     Index maxRank = 0;  // 0, or more than there is: min(in, out)
-    // All singular values, or the leading maxRank only. All of them cost a reduction of F E to a band, twice (shaped and not): ten times
-    // as long as the factors at order 4096. Above order 16384 they are never computed for a small maxRank.
-    bool fullSpectrum = true;
-    VectorF64 sigmaUnscaled = {};  // complete, from another decomposition of the same error: not computed again
+    // Which singular values. All of them cost a reduction of F E to a band, twice (shaped and not): ten times as long as the factors at
+    // order 4096; estimates as long as the factors, twice. attainableSpectrum() says what is given for it.
+    SpectrumExtent spectrum = SpectrumExtent::Whole;
+    // Of E itself from another decomposition, and how many are exact: where they are what is wanted, they are not computed again.
+    VectorF64 sigmaUnscaled = {};
+    Index sigmaUnscaledExact = 0;
     // ||F E||^2 of scaling Exact: a product of R and E, which takes as long as the factors do. Without, totalEnergy is 0 where the
-    // iteration is used.
+    // iteration is used and nothing is estimated.
     bool totalEnergy = true;
     Index exactBelow = 512;        // min(in, out) up to here: always by LAPACK, never by iteration
     // Of the iteration's products, where the processor multiplies bfloat16; it changes which subspace is found, at a cost of 1e-5
@@ -70,6 +75,8 @@ struct DecompositionOptions {
 // decompositionBytes().
 ErrorDecomposition decompose(const ConstMatrixRef &error, const Scaling &scaling, const DecompositionOptions &options,
                              const TaskContext &context);
+// The spectrum that decompose() gives: whole where no iteration is used, never whole above order 16384 where one is.
+SpectrumExtent attainableSpectrum(Index out, Index in, const DecompositionOptions &options);
 // Bytes that decompose() takes at its worst moment for an error (out, in), beside the error and the statistics.
 std::uint64_t decompositionBytes(Index out, Index in, ScalingKind scaling, const DecompositionOptions &options, std::size_t threads);
 

@@ -109,24 +109,53 @@ ErrorGram::ErrorGram(const ConstMatrixRef &error, const FloatScaling &scaling, P
 
 void ErrorGram::times(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const
 {
+    if (m_scaling.isDiagonal())
+        return packedTimes(Side::Outputs, x, y, context);
     if (m_toInput) {
-        Matrix product(x.rows(), m_error.cols());
+        Matrix product(x.rows(), m_error.cols()), shaped(x.rows(), m_error.cols());
         m_toInput->multiply(x, product, context);
-        if (m_autocorrelation) {
-            Matrix shaped(x.rows(), m_error.cols());
-            m_autocorrelation->multiply(product, shaped, context);
-            product.swap(shaped);
-        }
-        m_toOutput->multiply(product, y, context);
+        m_autocorrelation->multiply(product, shaped, context);
+        m_toOutput->multiply(shaped, y, context);
         return;
     }
-    // Columns on the right: the error is taken up once as it lies, in both directions.
-    const Matrix columns = x.transpose();
+    y = backward(m_scaling.times(forward(x, context), context), context);
+}
+
+void ErrorGram::packedTimes(Side side, const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const
+{
+    const bool outputs = side == Side::Outputs;
+    if (m_toInput) {
+        const Bf16Operand &first = outputs ? *m_toInput : *m_toOutput, &second = outputs ? *m_toOutput : *m_toInput;
+        Matrix product(x.rows(), first.columns());
+        first.multiply(x, product, context);
+        second.multiply(product, y, context);
+        return;
+    }
+    const bool scaled = m_scaling.isDiagonal();
+    if (outputs) {
+        const Matrix product = forward(x, context);
+        y = backward(scaled ? m_scaling.times(product, context) : product, context);
+        return;
+    }
+    const Vector root = scaled ? Vector(m_scaling.diagonal().cwiseSqrt()) : Vector::Ones(m_error.cols());
+    const Matrix product = backward(Matrix(root.asDiagonal() * x.transpose()), context);
+    y = (root.asDiagonal() * forward(product, context)).transpose();
+}
+
+// Columns on the right: the error is taken up once as it lies, in both directions. E x^T, (in, b), of x (b, out).
+Matrix ErrorGram::forward(const ConstMatrixRef &x, const TaskContext &context) const
+{
     Matrix product(m_error.cols(), x.rows());
-    transposedMultiply(m_error, columns, product, context);
-    Matrix result(m_error.rows(), x.rows());
-    multiply(m_error, m_scaling.times(product, context), result, context);
-    y = result.transpose();
+    transposedMultiply(m_error, Matrix(x.transpose()), product, context);
+    return product;
+}
+
+// (E^T z)^T, (b, out), of z (in, b).
+Matrix ErrorGram::backward(const ConstMatrixRef &z, const TaskContext &context) const
+{
+    Matrix result(m_error.rows(), z.cols());
+    multiply(m_error, z, result, context);
+    return result.transpose();
 }
 
 std::uint64_t ErrorGram::bytes(Index out, Index in, ScalingKind scaling, Precision precision)

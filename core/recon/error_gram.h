@@ -43,11 +43,20 @@ public:
     // Keeps references to both. BFloat16 only where Bf16Weight::isSupported().
     ErrorGram(const ConstMatrixRef &error, const FloatScaling &scaling, Precision precision, const TaskContext &context);
 
+    Index in() const { return m_error.cols(); }
+    Index out() const { return m_error.rows(); }
+    const FloatScaling &scaling() const { return m_scaling; }
     // y = x G / unit, x (b, out).
     void times(const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const;
+    // Of what is packed, P = F E / sqrt(unit) for a diagonal F, else E: y = x P^T P, x (b, out), or y = x P P^T, x (b, in).
+    enum class Side { Outputs, Inputs };
+    void packedTimes(Side side, const ConstMatrixRef &x, MatrixRef y, const TaskContext &context) const;
     static std::uint64_t bytes(Index out, Index in, ScalingKind scaling, Precision precision);
 
 private:
+    Matrix forward(const ConstMatrixRef &x, const TaskContext &context) const;
+    Matrix backward(const ConstMatrixRef &z, const TaskContext &context) const;
+
     ConstMatrixRef m_error;
     const FloatScaling &m_scaling;
     // F E in both directions for M = F^2 diagonal; E and R for Exact. Null in float.

@@ -34,7 +34,7 @@ ErrorDecomposition ours(const Matrix &weight, const Scaling &scaling, Precision 
 {
     DecompositionOptions options;
     options.maxRank = rank;
-    options.fullSpectrum = false;
+    options.spectrum = SpectrumExtent::Leading;
     options.precision = precision;
     options.totalEnergy = total;
     return decompose(quantizationError(weight), scaling, options, {});
@@ -180,6 +180,33 @@ void onTwoCores(Report &report, Index size, bool exact, double goal)
                 "official, two threads", baseline, goal, "per layer"});
 }
 
+// What the estimates of both curves, of the error as it is and as it is shaped, add to the factors.
+void estimatedCurves(Report &report, Index out, Index in, ScalingKind kind)
+{
+    const Matrix error = quantizationError(heavyWeight(out, in, 1));
+    const auto stats = std::make_shared<SiteStats>(activationStats(channelScale(in, 0.7, 2), 2048, 3));
+    const Scaling scaling(kind, stats, in);
+    DecompositionOptions options;
+    options.maxRank = rank;
+    ErrorDecomposition found;
+    const auto seconds = [&](SpectrumExtent extent) {
+        options.spectrum = extent;
+        return threadSeconds([&] { found = decompose(error, scaling, options, {}); });
+    };
+    double estimated = std::numeric_limits<double>::max(), leading = estimated;
+    for (int round = 0; round < 3; ++round) {
+        leading = std::min(leading, seconds(SpectrumExtent::Leading));
+        estimated = std::min(estimated, seconds(SpectrumExtent::Estimated));
+    }
+    const ErrorDecomposition estimates = std::move(found);
+    const double wholeSeconds = seconds(SpectrumExtent::Whole);
+    const auto worstValue = [](const VectorF64 &estimate, const VectorF64 &truth) { return 100 * (estimate - truth).cwiseAbs().maxCoeff() / truth[0]; };
+    report.add({fmt::format("factors and estimates of both curves, {}, out {} in {}", toString(kind), out, in), "s", estimated, "the same, leading values only", leading, 0,
+                fmt::format("{:.2f} s for a curve; as it is, shaped: energy within {:.2f}, {:.2f} % of the total, values within {:.2f}, {:.2f} % of the largest; all in {:.1f} s",
+                            0.5 * (estimated - leading), 100 * worstEnergy(estimates.sigmaUnscaled, found.sigmaUnscaled), 100 * worstEnergy(estimates.sigma, found.sigma),
+                            worstValue(estimates.sigmaUnscaled, found.sigmaUnscaled), worstValue(estimates.sigma, found.sigma), wholeSeconds)});
+}
+
 }  // namespace
 
 void benchDecomposition(Report &report, const Options &options)
@@ -204,6 +231,9 @@ void benchDecomposition(Report &report, const Options &options)
 
 void benchSpectrum(Report &report, const Options &)
 {
+    for (const ScalingKind kind : {ScalingKind::MeanAbs, ScalingKind::Exact})
+        for (const auto &[out, in] : {std::pair<Index, Index>(4096, 4096), {11008, 4096}, {4096, 11008}})
+            estimatedCurves(report, out, in, kind);
     const auto matrix = [&](Index n, double spread, double goal, double estimateGoal) {
         const Matrix weight = heavyWeight(n, n, 1);
         const Vector scale = channelScale(n, spread, 2);

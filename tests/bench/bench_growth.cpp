@@ -76,7 +76,7 @@ std::array<Cost, 3> run(const Options &options, const Sizes &sizes, Precision pr
     calibration.precision = precision;
     DecomposeOptions decompose;
     decompose.maxRank = sizes.rank;
-    decompose.fullSpectrum = false;
+    decompose.spectrum = SpectrumExtent::Leading;
     EvaluateOptions evaluate;
     evaluate.originalPerplexity = evaluate.layerErrors = false;
     std::array<Cost, 3> costs = {measured([&] { engine.calibrate(*model, *project, windows, calibration, context); }),

@@ -91,7 +91,7 @@ int measure(const std::string &folder, const test::RandomLlama &shape, std::uint
         recipe.defaults.rank = 32;
         DecomposeOptions options;
         options.maxRank = 32;
-        options.fullSpectrum = false;
+        options.spectrum = SpectrumExtent::Leading;
         const MemoryEstimate estimate = engine.estimateDecomposition(*model, recipe, options);
         before = residentMemory();
         test::resetPeak();

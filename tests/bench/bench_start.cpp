@@ -107,6 +107,7 @@ void fill(Project &project, const LoadedModel &model, const QuantizationRecipe &
         decomposition.b = MatrixF64::Ones(kept, site.out);
         decomposition.sigma = VectorF64::LinSpaced(order, 2.0, 1.0);
         decomposition.sigmaUnscaled = decomposition.sigma;
+        decomposition.sigmaExact = decomposition.sigmaUnscaledExact = decomposition.sigma.size();
         decomposition.totalEnergy = decomposition.totalEnergyUnscaled = decomposition.sigma.squaredNorm();
         DecompositionRecord record;
         record.key = decompositionKey(model, site, plan.formats.weight, plan.scaling, "");
@@ -117,6 +118,8 @@ void fill(Project &project, const LoadedModel &model, const QuantizationRecipe &
         record.weightError = record.totalEnergy = decomposition.totalEnergy;
         record.sigma = decomposition.sigma;
         record.sigmaUnscaled = decomposition.sigmaUnscaled;
+        record.sigmaExact = decomposition.sigmaExact;
+        record.sigmaUnscaledExact = decomposition.sigmaUnscaledExact;
         record.weightCaptured = VectorF64::Constant(kept, 4.0);
         project.storeDecomposition(record, decomposition);
     }

@@ -49,18 +49,19 @@ private slots:
         QTest::addColumn<int>("hidden");
         QTest::addColumn<int>("intermediate");
         QTest::addColumn<int>("threads");
-        QTest::addColumn<bool>("fullSpectrum");
+        QTest::addColumn<SpectrumExtent>("spectrum");
         // Up to an order of 1024 by LAPACK, above by iteration.
-        QTest::newRow("whole spectra") << 512 << 1408 << 1 << true;
-        QTest::newRow("whole spectra, layers side by side") << 512 << 1408 << 2 << true;
-        QTest::newRow("leading values by iteration") << 1056 << 2112 << 1 << false;
+        QTest::newRow("whole spectra") << 512 << 1408 << 1 << SpectrumExtent::Whole;
+        QTest::newRow("whole spectra, layers side by side") << 512 << 1408 << 2 << SpectrumExtent::Whole;
+        QTest::newRow("leading values by iteration") << 1056 << 2112 << 1 << SpectrumExtent::Leading;
+        QTest::newRow("estimates of the others") << 1056 << 2112 << 1 << SpectrumExtent::Estimated;
     }
     void stagesTakeWhatWasPredicted()
     {
         QFETCH(int, hidden);
         QFETCH(int, intermediate);
         QFETCH(int, threads);
-        QFETCH(bool, fullSpectrum);
+        QFETCH(SpectrumExtent, spectrum);
         const QTemporaryDir place(test::scratchTemplate());
         const std::string folder = place.path().toStdString();
         test::RandomLlama shape;
@@ -81,7 +82,7 @@ private slots:
             const QuantizationRecipe recipe = test::sampleRecipe(scaling, 32);
             DecomposeOptions options;
             options.maxRank = 32;
-            options.fullSpectrum = fullSpectrum;
+            options.spectrum = spectrum;
             compare(std::string(toString(scaling)).c_str(), [&] { return engine.estimateDecomposition(*model, recipe, options); },
                     [&] { engine.decompose(*model, *project, recipe, options, context); });
         }

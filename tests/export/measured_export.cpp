@@ -32,4 +32,20 @@ std::string writeRecipe(const SampleExport &sample, const QuantizationRecipe &re
     return request.path;
 }
 
+void markAsEstimated(const SampleExport &sample)
+{
+    for (const auto &stored : sample.project().decompositions()) {
+        DecompositionRecord record = *stored;
+        ErrorDecomposition decomposition = *sample.project().loadDecomposition(record.key);
+        constexpr Index few = 6;
+        record.maxRank = record.sigmaExact = decomposition.sigmaExact = few;
+        record.sigmaUnscaledExact = decomposition.sigmaUnscaledExact = 0;
+        record.weightCaptured.conservativeResize(few);
+        record.outputCaptured.conservativeResize(few);
+        decomposition.a.conservativeResize(Eigen::NoChange, few);
+        decomposition.b.conservativeResize(few, Eigen::NoChange);
+        sample.project().storeDecomposition(record, decomposition);
+    }
+}
+
 }  // namespace lqer::test

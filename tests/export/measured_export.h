@@ -16,4 +16,7 @@ std::unique_ptr<SampleExport> measuredExport(const std::string &place);
 // Another recipe of the same project, exported to `name` in its place. Returns the path.
 std::string writeRecipe(const SampleExport &sample, const QuantizationRecipe &recipe, const std::string &target, const std::string &name);
 
+// Says of every decomposition of the project that the singular values behind the first few are estimates, and of E itself that all are.
+void markAsEstimated(const SampleExport &sample);
+
 }  // namespace lqer::test

@@ -258,6 +258,8 @@ private slots:
                     found = true;
                     QVERIFY(std::equal(sigma.begin(), sigma.end(), record->sigma.begin(), record->sigma.end()));
                     QVERIFY(std::equal(unscaled.begin(), unscaled.end(), record->sigmaUnscaled.begin(), record->sigmaUnscaled.end()));
+                    QCOMPARE(file.integers(path + "/spectrum", "sigma_exact")[0], record->sigmaExact);
+                    QCOMPARE(file.integers(path + "/spectrum", "sigma_unscaled_exact")[0], record->sigmaUnscaledExact);
                 }
             QVERIFY(found);
             QVERIFY(file.array<double>(path + "/factors/A").size() > a.size());  // up to the stored rank
@@ -362,6 +364,25 @@ private slots:
         const QByteArray found = python.readAllStandardOutput();
         const std::vector<float> expected = weightIn(ForeignFile(m_file), "model.layers.0.self_attn.q_proj");
         QVERIFY(found.size() == static_cast<qsizetype>(4 * expected.size()) && std::memcmp(found.constData(), expected.data(), 4 * expected.size()) == 0);
+    }
+
+    // Last, as it changes the project.
+    void estimatedSingularValuesAreMarked()
+    {
+        markAsEstimated(*m_sample);
+        const ForeignFile file(m_sample->write("hdf5", "estimated.h5"));
+        int marked = 0;
+        for (const LinearSite &site : m_sample->sites()) {
+            const std::string spectrum = "layers/" + site.name + "/spectrum";
+            if (!file.has(spectrum))
+                continue;
+            QCOMPARE(file.integers(spectrum, "complete")[0], 0);
+            QCOMPARE(file.integers(spectrum, "sigma_exact")[0], 6);
+            QCOMPARE(file.integers(spectrum, "sigma_unscaled_exact")[0], 0);
+            QCOMPARE(file.array<double>(spectrum + "/sigma").size(), static_cast<std::size_t>(std::min(site.in, site.out)));
+            ++marked;
+        }
+        QVERIFY(marked > 3);
     }
 
 private:

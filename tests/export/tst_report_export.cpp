@@ -247,6 +247,30 @@ private slots:
         QVERIFY2(!reader.hasError(), qPrintable(reader.errorString()));
     }
 
+    // Last, as it changes the project.
+    void estimatesAreDrawnApartAndSaidToBeSuch()
+    {
+        QVERIFY(!m_page.contains("estimated</span>") && !m_page.contains("curve after estimated\"/>"));
+        for (int i = 1; const LinearSite &site : m_sample->sites()) {
+            const QVector<QStringList> rows = parsedCsv(contentOf(m_path + "/layers.csv"));
+            QCOMPARE(cell(rows, i, "noise_edge_is"), m_sample->plan(site).quantize && m_sample->plan(site).rank > 0 ? QString("computed") : QString());
+            ++i;
+        }
+        markAsEstimated(*m_sample);
+        const std::string path = m_sample->write("report", "estimated");
+        const QByteArray page = contentOf(path + "/report.html");
+        QVERIFY(page.contains("What is dotted is estimated") && page.contains("estimated</span>"));
+        QVERIFY(page.contains("class=\"curve after\"/>") && page.contains("class=\"curve after estimated\"/>") && page.contains("class=\"curve before estimated\"/>"));
+        QVERIFY(!page.contains("class=\"curve before\"/>"));
+        const QVector<QStringList> rows = parsedCsv(contentOf(path + "/layers.csv"));
+        for (int i = 1; const LinearSite &site : m_sample->sites()) {
+            const QString mark = m_sample->plan(site).quantize && m_sample->plan(site).rank > 0 ? QStringLiteral("estimated") : QString();
+            QCOMPARE(cell(rows, i, "singular_values_are"), mark);
+            QCOMPARE(cell(rows, i, "noise_edge_is"), mark);
+            ++i;
+        }
+    }
+
 private:
     std::unique_ptr<QTemporaryDir> m_folder;
     std::unique_ptr<SampleExport> m_sample;

@@ -151,7 +151,7 @@ private slots:
         request.calibrationWindows
             = run.engine.windows(*model, {test::sourcePath(demo + "/calibration.txt")}, windows, run.engine.context());
         request.calibration = {.batch = 2, .autocorrelation = false};
-        request.decompose.fullSpectrum = false;
+        request.decompose.spectrum = SpectrumExtent::Leading;
         windows.maxWindows = 16;
         windows.maxRows = 0;
         windows.batch = 4;

@@ -123,7 +123,7 @@ private slots:
         request.recipe.defaults.weight = FormatSpec::parse("mxint:width=2,block_size=16");
         request.calibrationWindows = std::make_shared<TokenWindows>(sampleCalibration());
         request.evaluationWindows = std::make_shared<TokenWindows>(sampleEvaluation());
-        request.decompose.fullSpectrum = false;
+        request.decompose.spectrum = SpectrumExtent::Leading;
         const auto report = engine.run(*model, *project, request, engine.context())->reports.back();
         const std::vector<std::string> labels{"mxint:width=2,block_size=16", "8", "exact", "6"};
         const auto row = std::ranges::find(m_result.rows, labels, &SweepRow::labels);

@@ -85,6 +85,7 @@ SampleDecomposition sampleDecomposition(int layer, Index maxRank)
     decomposition.sigma = randomVector(out, random);
     std::sort(decomposition.sigma.begin(), decomposition.sigma.end(), std::greater<>());
     decomposition.sigmaUnscaled = randomVector(out, random);
+    decomposition.sigmaExact = decomposition.sigmaUnscaledExact = out;
     decomposition.totalEnergy = decomposition.sigma.squaredNorm();
     decomposition.totalEnergyUnscaled = 5;
     DecompositionRecord &record = sample.record;
@@ -104,6 +105,7 @@ SampleDecomposition sampleDecomposition(int layer, Index maxRank)
     record.totalEnergy = decomposition.totalEnergy;
     record.sigma = decomposition.sigma;
     record.sigmaUnscaled = decomposition.sigmaUnscaled;
+    record.sigmaExact = record.sigmaUnscaledExact = out;
     record.weightCaptured = VectorF64::Constant(maxRank, 0.25);
     record.outputCaptured = VectorF64::Constant(maxRank, 0.125);
     return sample;

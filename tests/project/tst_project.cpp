@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/io/hdf5_image.h"
 #include "core/project/project_block.h"
+#include "core/project/project_index.h"
 #include "tests/project/sample_project.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_data.h"
@@ -160,6 +161,57 @@ private slots:
         QCOMPARE(project->decompositions().size(), std::size_t{layers});
     }
 
+    void whatIsEstimatedComesBackAsSuchAndMoreReplacesIt()
+    {
+        auto project = makeSample(folder());
+        auto sample = test::sampleDecomposition(1);
+        sample.record.sigmaExact = sample.decomposition.sigmaExact = 7;
+        sample.record.sigmaUnscaledExact = sample.decomposition.sigmaUnscaledExact = 0;
+        QVERIFY(sample.record.spectrum() == SpectrumExtent::Estimated);
+        project->storeDecomposition(sample.record, sample.decomposition);
+        project->save();
+        project.reset();
+        const std::vector<std::byte> older = test::readBytes(folder() + "/project.h5");
+        project = Project::open(folder());
+        const auto record = project->decomposition(sample.record.key);
+        QVERIFY(record->spectrum() == SpectrumExtent::Estimated);
+        QCOMPARE(record->sigmaExact, Index(7));
+        QCOMPARE(record->sigmaUnscaledExact, Index(0));
+        const auto loaded = project->loadDecomposition(sample.record.key);
+        QCOMPARE(loaded->sigmaExact, Index(7));
+        QCOMPARE(loaded->sigmaUnscaledExact, Index(0));
+        QVERIFY(project->hasWholeDecomposition(sample.record.key, 6, SpectrumExtent::Estimated));
+        QVERIFY(!project->hasWholeDecomposition(sample.record.key, 6, SpectrumExtent::Whole));
+        // The whole spectrum at the same rank is another shard, which is taken up if the project was not saved after it.
+        const auto whole = test::sampleDecomposition(1);
+        project->storeDecomposition(whole.record, whole.decomposition);
+        project.reset();
+        test::writeBytes(folder() + "/project.h5", older);
+        project = Project::open(folder());
+        QVERIFY(hasNote(*project, "1 results that were finished after the last save were taken up"));
+        QVERIFY(project->hasWholeDecomposition(sample.record.key, 6, SpectrumExtent::Whole));
+    }
+
+    void recordsOfVersionsWithoutEstimatesAreRead()
+    {
+        const auto fields = [](const DecompositionRecord &record) {
+            Hdf5Group group = toHdf5(record);
+            group.values.erase("sigma_exact");
+            group.values.erase("sigma_unscaled_exact");
+            return group;
+        };
+        const DecompositionRecord whole = decompositionFromHdf5(Hdf5Reader(fields(test::sampleDecomposition(0).record), "old"));
+        QVERIFY(whole.spectrum() == SpectrumExtent::Whole);
+        QCOMPARE(whole.sigmaUnscaledExact, Index(12));
+        DecompositionRecord few = test::sampleDecomposition(0, 5).record;
+        few.sigma.conservativeResize(5);
+        few.sigmaUnscaled.resize(0);
+        const DecompositionRecord leading = decompositionFromHdf5(Hdf5Reader(fields(few), "old"));
+        QVERIFY(leading.spectrum() == SpectrumExtent::Leading);
+        QCOMPARE(leading.sigmaExact, Index(5));
+        QCOMPARE(leading.sigmaUnscaledExact, Index(0));
+    }
+
     void curvesAgainstTheRankComeFromStoredValues()
     {
         const DecompositionRecord record = test::sampleDecomposition(0).record;
@@ -239,6 +291,9 @@ private slots:
         QTest::newRow("shard outside") << "shard" << "which is no plain .safetensors file name";
         QTest::newRow("negative rank") << "rank" << "max_rank': is -1";
         QTest::newRow("sigma too short") << "sigma" << "sigma': has 2 numbers, expected 12";
+        QTest::newRow("estimates among the factors' values") << "exact" << "sigma_exact': is 5";
+        QTest::newRow("estimates of some") << "estimates" << "sigma_exact': is 7 of 9 singular values, expected all of them or estimates up to 12";
+        QTest::newRow("complete and estimated") << "complete" << "sigma_exact': is 7";
         QTest::newRow("text for a number") << "type" << "expected a number";
         QTest::newRow("bad recipe JSON") << "recipe" << "project.h5/recipes";
     }
@@ -258,10 +313,18 @@ private slots:
             decomposition.values["max_rank"] = std::int64_t{-1};
         else if (path == "sigma")
             decomposition.values["sigma"] = std::vector<double>{2, 1};
+        else if (path == "exact" || path == "complete")
+            decomposition.values["sigma_exact"] = std::int64_t{path == "exact" ? 5 : 7};
+        else if (path == "estimates")
+            decomposition.values["sigma"] = std::vector<double>{9, 8, 7, 6, 5, 4, 3, 2, 1};
         else if (path == "type")
             decomposition.values["weight_error"] = std::string("much");
         else
             root.groups["recipes"].groups.begin()->second.values["json"] = std::string("{\"version\": 1,");
+        if (path == "exact" || path == "estimates")
+            decomposition.values["spectrum_complete"] = std::int64_t{0};
+        if (path == "estimates")
+            decomposition.values["sigma_exact"] = std::int64_t{7};
         const std::vector<std::byte> image = buildHdf5Image(root);
         std::vector<std::byte> changed = makeProjectBlock(image);
         changed.insert(changed.end(), image.begin(), image.end());

@@ -73,7 +73,7 @@ private slots:
         const ErrorDecomposition found = decompose(error, scaling, {}, {});
         const Index most = std::min(in, out);
         QCOMPARE(found.maxRank(), most);
-        QVERIFY(found.spectrumComplete);
+        QVERIFY(found.spectrum() == SpectrumExtent::Whole);
         for (const Index rank : {Index(1), most / 2, most}) {
             const OfficialFactors official = kind == ScalingKind::Exact
                                                  ? officialReconstruction(error, symmetricSqrt(shapingMatrix(scaling)), rank)
@@ -269,9 +269,9 @@ private slots:
         options.maxRank = 24;
         const ErrorDecomposition exact = decompose(error, scaling, options, {});
         options.exactBelow = 100;
-        options.fullSpectrum = false;
+        options.spectrum = SpectrumExtent::Leading;
         const ErrorDecomposition found = decompose(error, scaling, options, {});
-        QVERIFY(exact.spectrumComplete && !found.spectrumComplete);
+        QVERIFY(exact.spectrum() == SpectrumExtent::Whole && found.spectrum() == SpectrumExtent::Leading);
         QCOMPARE(found.sigma.size(), Index(24));
         QCOMPARE(found.sigmaUnscaled.size(), Index(kind == ScalingKind::Identity ? 24 : 0));
         // Totals by float products; energy of the leading part to the accuracy the iteration promises.
@@ -281,9 +281,9 @@ private slots:
                  qPrintable(QString::number(found.sigma.squaredNorm() / optimal, 'g', 8)));
         QVERIFY(found.sigma.squaredNorm() < optimal * (1 + 1e-9));
         // The same with all the others behind it: float products leave 1e-7 of the largest eigenvalue, its root in the smallest sigma.
-        options.fullSpectrum = true;
+        options.spectrum = SpectrumExtent::Whole;
         const ErrorDecomposition complete = decompose(error, scaling, options, {});
-        QVERIFY(complete.spectrumComplete);
+        QVERIFY(complete.spectrum() == SpectrumExtent::Whole);
         QVERIFY(complete.a == found.a && complete.b == found.b && complete.sigma.head(24) == found.sigma);
         QCOMPARE(complete.sigma.size(), exact.sigma.size());
         const VectorF64 behind = exact.sigma.tail(exact.sigma.size() - 24).cwiseMin(found.sigma[23]);
@@ -317,7 +317,7 @@ private slots:
         const Scaling scaling(kind, statsOf(randomActivations(1500, in, 32, flat ? 0.0 : 0.7)), in);
         DecompositionOptions options;
         options.maxRank = 32;
-        options.fullSpectrum = false;
+        options.spectrum = SpectrumExtent::Leading;
         options.exactBelow = 100;
         const double narrow = decompose(error, scaling, options, {}).sigma.squaredNorm();
         options.precision = Precision::Float32;
@@ -335,7 +335,68 @@ private slots:
         const Scaling scaling(ScalingKind::Diagonal, statsOf(randomActivations(90, 30, 22)), 30);
         DecompositionOptions options;
         options.sigmaUnscaled = VectorF64::LinSpaced(20, 20.0, 1.0);
+        options.sigmaUnscaledExact = 20;
         QVERIFY(decompose(error, scaling, options, {}).sigmaUnscaled == options.sigmaUnscaled);
+        options.sigmaUnscaledExact = 19;  // not where all are to be exact
+        const ErrorDecomposition found = decompose(error, scaling, options, {});
+        QVERIFY((found.sigmaUnscaled - singularValues(error.cast<double>())).cwiseAbs().maxCoeff() < 1e-9 * found.sigmaUnscaled[0]);
+        QCOMPARE(found.sigmaUnscaledExact, Index(20));
+    }
+
+    // Against the exact route. Measured: energies off by 0.12 % of the total at most, values by 0.3 % of the largest; the goal is 1 %.
+    void estimatesStandForTheRestOfTheSpectrum_data()
+    {
+        QTest::addColumn<int>("out");
+        QTest::addColumn<int>("in");
+        QTest::addColumn<ScalingKind>("kind");
+        QTest::addColumn<Precision>("precision");
+        for (const ScalingKind kind : allKinds)
+            for (const auto &[out, in] : {std::pair(640, 760), std::pair(900, 600), std::pair(600, 600)})
+                for (const Precision precision : {Precision::BFloat16, Precision::Float32})
+                    QTest::addRow("%s %dx%d %s", std::string(lqer::toString(kind)).c_str(), out, in, std::string(lqer::toString(precision)).c_str())
+                        << out << in << kind << precision;
+    }
+    void estimatesStandForTheRestOfTheSpectrum()
+    {
+        QFETCH(int, out);
+        QFETCH(int, in);
+        QFETCH(ScalingKind, kind);
+        QFETCH(Precision, precision);
+        const Matrix error = randomError(out, in, 33);
+        const Scaling scaling(kind, statsOf(randomActivations(2 * in, in, 34)), in);
+        DecompositionOptions options;
+        options.maxRank = 24;
+        options.exactBelow = 10000;
+        const ErrorDecomposition exact = decompose(error, scaling, options, {});
+        options.exactBelow = 100;
+        options.precision = precision;
+        options.spectrum = SpectrumExtent::Leading;
+        const ErrorDecomposition leading = decompose(error, scaling, options, {});
+        options.spectrum = SpectrumExtent::Estimated;
+        options.totalEnergy = false;  // the estimate needs it all the same
+        const ErrorDecomposition found = decompose(error, scaling, options, {});
+        QVERIFY(found.spectrum() == SpectrumExtent::Estimated);
+        QCOMPARE(found.sigmaExact, Index(24));
+        QVERIFY(found.a == leading.a && found.b == leading.b && found.sigma.head(24) == leading.sigma && found.totalEnergy == leading.totalEnergy);
+        QCOMPARE(found.sigmaUnscaledExact, Index(kind == ScalingKind::Identity ? 24 : 0));
+        for (const auto &[estimate, truth, total] : {std::tuple(found.sigma, exact.sigma, exact.totalEnergy),
+                                                     std::tuple(found.sigmaUnscaled, exact.sigmaUnscaled, exact.totalEnergyUnscaled)}) {
+            QCOMPARE(estimate.size(), truth.size());
+            QVERIFY(std::is_sorted(estimate.begin(), estimate.end(), std::greater<>()));
+            double difference = 0, worst = 0;
+            for (Index i = 0; i < truth.size(); ++i) {
+                difference += estimate[i] * estimate[i] - truth[i] * truth[i];
+                worst = std::max(worst, std::abs(difference) / total);
+            }
+            const double value = (estimate - truth).cwiseAbs().maxCoeff() / truth[0];
+            QVERIFY2(worst < 0.004 && value < 0.007, qPrintable(QStringLiteral("energy %1, value %2").arg(worst).arg(value)));
+        }
+        // One that is known is taken over, estimate or not.
+        options.sigmaUnscaled = VectorF64::Ones(std::min(in, out));
+        options.sigmaUnscaledExact = 3;
+        const ErrorDecomposition known = decompose(error, scaling, options, {});
+        QVERIFY(kind == ScalingKind::Identity || (known.sigmaUnscaled == options.sigmaUnscaled && known.sigmaUnscaledExact == 3));
+        QVERIFY(known.sigma == found.sigma);
     }
 
     void threeThreadsGiveTheSameBits_data() { theIterationAgreesWithTheExactRoute_data(); }
@@ -351,11 +412,11 @@ private slots:
         for (const bool iterate : {false, true}) {
             DecompositionOptions options;
             options.maxRank = 10;
-            options.fullSpectrum = !iterate;
+            options.spectrum = iterate ? SpectrumExtent::Estimated : SpectrumExtent::Whole;
             options.exactBelow = 100;
             const ErrorDecomposition alone = decompose(error, scaling, options, {});
             const ErrorDecomposition together = decompose(error, scaling, options, {&three});
-            QVERIFY(alone.a == together.a && alone.b == together.b && alone.sigma == together.sigma);
+            QVERIFY(alone.a == together.a && alone.b == together.b && alone.sigma == together.sigma && alone.sigmaUnscaled == together.sigmaUnscaled);
             QCOMPARE(alone.totalEnergy, together.totalEnergy);
         }
         const auto stats = statsOf(randomActivations(300, in, 25));

@@ -2,6 +2,7 @@
 #include "widgets/panels/runs_panel.h"
 
 #include <QCheckBox>
+#include <QComboBox>
 #include <QGridLayout>
 #include <QHBoxLayout>
 #include <QHeaderView>
@@ -85,6 +86,23 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     form->addWidget(windowLabel, 2, 0);
     form->addWidget(m_divergence, 2, 1, Qt::AlignRight);
     form->addWidget(m_window, 2, 2);
+    m_spectrum = new QComboBox(left);
+    for (const auto &[extent, text, tip] :
+         {std::tuple(SpectrumExtent::Estimated, tr("whole curve, its tail estimated"),
+                     tr("The singular values that belong to the factors, and an estimate of the others: about three times as long as the leading ones only.")),
+          std::tuple(SpectrumExtent::Whole, tr("whole curve, computed"), tr("All singular values: about ten times as long as the leading ones only.")),
+          std::tuple(SpectrumExtent::Leading, tr("leading values only"), tr("Only the singular values that belong to the factors: the fastest, and the curve ends there."))}) {
+        m_spectrum->addItem(text, static_cast<int>(extent));
+        m_spectrum->setItemData(m_spectrum->count() - 1, tip, Qt::ToolTipRole);
+    }
+    m_spectrum->setAccessibleName(tr("Spectrum of large layers"));
+    m_spectrum->setToolTip(tr("How much of the spectrum is computed when a large layer is decomposed. Layers with fewer than 1024 inputs or outputs always have all of it. "
+                              "Decompose (F6) computes layers again that have less."));
+    auto *spectrumLabel = new QLabel(tr("&Spectrum"), left);
+    spectrumLabel->setToolTip(m_spectrum->toolTip());
+    spectrumLabel->setBuddy(m_spectrum);
+    form->addWidget(spectrumLabel, 3, 0);
+    form->addWidget(m_spectrum, 3, 1, 1, 2);
     form->setColumnStretch(1, 1);
     leftLayout->addLayout(form);
 
@@ -153,6 +171,7 @@ RunsPanel::RunsPanel(Session &session, QWidget *parent) : QWidget(parent), m_ses
     for (QSpinBox *box : {m_window, m_calibrationWindows, m_evaluationWindows})
         connect(box, &QSpinBox::valueChanged, this, &RunsPanel::takeSettings);
     connect(m_divergence, &QCheckBox::clicked, this, &RunsPanel::takeSettings);
+    connect(m_spectrum, &QComboBox::activated, this, &RunsPanel::takeSettings);
     connect(m_pause, &QPushButton::clicked, this, [this] {
         if (const auto job = m_session.runningJob())
             job->setPaused(!job->isPaused());
@@ -205,6 +224,7 @@ void RunsPanel::showSettings()
     m_calibrationWindows->setValue(settings.calibrationWindows);
     m_evaluationWindows->setValue(settings.evaluationWindows);
     m_divergence->setChecked(settings.divergence);
+    m_spectrum->setCurrentIndex(m_spectrum->findData(static_cast<int>(settings.spectrum)));
     showProgress();
 }
 
@@ -217,6 +237,7 @@ void RunsPanel::takeSettings()
     settings.calibrationWindows = m_calibrationWindows->value();
     settings.evaluationWindows = m_evaluationWindows->value();
     settings.divergence = m_divergence->isChecked();
+    settings.spectrum = static_cast<SpectrumExtent>(m_spectrum->currentData().toInt());
     m_session.setRunSettings(settings);
 }
 

@@ -4,6 +4,7 @@
 #include <QWidget>
 
 class QCheckBox;
+class QComboBox;
 class QLabel;
 class QProgressBar;
 class QPushButton;
@@ -42,6 +43,7 @@ private:
     QSpinBox *m_calibrationWindows;
     QSpinBox *m_evaluationWindows;
     QCheckBox *m_divergence;
+    QComboBox *m_spectrum;
     QWidget *m_progressRow;
     QProgressBar *m_bar;
     QLabel *m_status;

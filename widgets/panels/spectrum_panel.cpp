@@ -90,7 +90,6 @@ SpectrumPanel::SpectrumPanel(Session &session, QWidget *parent)
     splitter->setStretchFactor(1, 2);
     splitter->setChildrenCollapsible(false);
     layout->addWidget(splitter, 1);
-    m_spectrum->setToolTip(meaningOf(Term::Spectrum));
     m_residual->setToolTip(meaningOf(Term::OutputErrorCorrected));
     m_spectrum->shareRanksWith(*m_residual);
 
@@ -185,12 +184,12 @@ void SpectrumPanel::refresh()
     QVector<ResidualPlot::Curve> errors;
     const QString own = others > 0 ? shortName(row->site) : tr("%1, %2").arg(formatText(record->key.format), scalingText(record->key.scaling));
     const auto add = [&](const QString &label, const DecompositionRecord &one) {
-        curves.append({label, values(one.sigma), one.totalEnergy, true});
+        curves.append({label, values(one.sigma), one.totalEnergy, true, static_cast<std::size_t>(one.sigmaExact)});
         errors.append({label, errorCurve(one)});
     };
     add(own, *record);
     if (m_unshaped->isChecked() && record->key.scaling != ScalingKind::Identity)
-        curves.append({tr("%1, before shaping").arg(own), values(record->sigmaUnscaled), record->weightError, false});
+        curves.append({tr("%1, before shaping").arg(own), values(record->sigmaUnscaled), record->weightError, false, static_cast<std::size_t>(record->sigmaUnscaledExact)});
     for (std::size_t i = 1; i <= others; ++i)
         if (const LayerRow *other = m_session.row(m_session.selection()[i]); other && other->decomposition)
             add(shortName(other->site), *other->decomposition);
@@ -211,7 +210,10 @@ void SpectrumPanel::refresh()
         }
     }
     m_spectrum->setMaximumRank(most);
-    m_spectrum->setNoiseEdge(record->spectrumComplete ? noiseLevel(record->sigma, record->in, record->out).edge : 0);
+    m_spectrum->setNoiseEdge(record->spectrum() == SpectrumExtent::Leading ? 0 : noiseLevel(record->sigma, record->in, record->out).edge,
+                             record->spectrum() == SpectrumExtent::Estimated);
+    const bool estimated = std::any_of(curves.begin(), curves.end(), [](const SpectrumCurve &curve) { return curve.computed < curve.sigma.size(); });
+    m_spectrum->setToolTip(estimated ? meaningOf(Term::Spectrum) + QLatin1Char('\n') + meaningOf(Term::EstimatedSpectrum) : meaningOf(Term::Spectrum));
     m_spectrum->setCurves(std::move(curves));
     m_residual->setMaximumRank(most);
 

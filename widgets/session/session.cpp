@@ -36,6 +36,7 @@ Json toJson(const RunSettings &settings)
     json.set("windowLength", settings.windowLength);
     json.set("calibrationWindows", settings.calibrationWindows);
     json.set("evaluationWindows", settings.evaluationWindows);
+    json.set("spectrum", toString(settings.spectrum));
     json.set("divergence", settings.divergence);
     return json;
 }
@@ -49,6 +50,7 @@ RunSettings runSettingsFrom(const JsonReader &json, RunSettings fallback)
     settings.windowLength = static_cast<int>(json.integer("windowLength", 0, most, fallback.windowLength));
     settings.calibrationWindows = static_cast<int>(json.integer("calibrationWindows", 1, most, fallback.calibrationWindows));
     settings.evaluationWindows = static_cast<int>(json.integer("evaluationWindows", 0, most, fallback.evaluationWindows));
+    settings.spectrum = spectrumExtentFromString(json.string("spectrum", std::string(toString(fallback.spectrum))));
     settings.divergence = json.boolean("divergence", fallback.divergence);
     return settings;
 }
@@ -520,6 +522,7 @@ DecomposeOptions Session::decomposeOptions() const
 {
     DecomposeOptions options;
     options.calibration = m_calibration.toStdString();
+    options.spectrum = m_runSettings.spectrum;
     return options;
 }
 
@@ -596,6 +599,8 @@ void Session::startStages(bool calibrate, bool decompose, bool evaluate, const Q
                      if (decompose) {
                          DecomposeOptions options;
                          options.calibration = key;
+                         options.spectrum = settings.spectrum;
+                         options.extendSpectra = !evaluate;  // a measurement does not need more of them
                          engine->decompose(*model, *project, recipe, options, context);
                          m_jobs.post([this] { refreshTable(); });
                      }

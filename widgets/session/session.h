@@ -24,6 +24,7 @@ struct RunSettings {
     int windowLength = 0;          // tokens; 0: the model's context, at most 2048
     int calibrationWindows = 64;
     int evaluationWindows = 0;     // 0: the whole text
+    SpectrumExtent spectrum = SpectrumExtent::Estimated;  // of large layers that are decomposed
     bool divergence = true;        // also KL divergence and agreement with the original
     friend bool operator==(const RunSettings &, const RunSettings &) = default;
 };

@@ -260,13 +260,14 @@ std::string spectrumChart(const LayerView &layer)
     const DecompositionRecord &record = *layer.decomposition;
     struct Curve {
         const VectorF64 *sigma;
-        std::string_view style;
+        Index exact;  // so many are computed, the others estimates
+        std::string style;
     };
     std::vector<Curve> curves;
     if (record.sigmaUnscaled.size() > 1 && record.sigmaUnscaled[0] > 0)
-        curves.push_back({&record.sigmaUnscaled, "curve before"});
+        curves.push_back({&record.sigmaUnscaled, record.sigmaUnscaledExact, "curve before"});
     if (record.sigma.size() > 1 && record.sigma[0] > 0 && (curves.empty() || record.key.scaling != ScalingKind::Identity))
-        curves.push_back({&record.sigma, "curve after"});
+        curves.push_back({&record.sigma, record.sigmaExact, "curve after"});
     if (curves.empty())
         return {};
     // The last few per cent of a spectrum may fall to rounding errors, which would take the whole axis.
@@ -300,10 +301,21 @@ std::string spectrumChart(const LayerView &layer)
         }
     }
     for (const Curve &curve : curves) {
-        std::vector<Point> points;
+        const auto pointOf = [&](Index i) {
+            return Point(x.at(static_cast<double>(i + 1)), y.at(std::max((*curve.sigma)[i] / (*curve.sigma)[0], low / 1.1)));
+        };
+        std::vector<Point> computed, estimated;
         for (const Index i : shownIndices(curve.sigma->size()))
-            points.emplace_back(x.at(static_cast<double>(i + 1)), y.at(std::max((*curve.sigma)[i] / (*curve.sigma)[0], low / 1.1)));
-        svg.polyline(points, curve.style);
+            (i < curve.exact ? computed : estimated).push_back(pointOf(i));
+        // The two parts meet in the last value that is computed.
+        if (curve.exact > 0 && !estimated.empty()) {
+            computed.push_back(pointOf(curve.exact - 1));
+            estimated.insert(estimated.begin(), computed.back());
+        }
+        if (!computed.empty())
+            svg.polyline(computed, curve.style);
+        if (!estimated.empty())
+            svg.polyline(estimated, curve.style + " estimated");
     }
     return svg.toString();
 }

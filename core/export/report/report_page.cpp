@@ -361,7 +361,7 @@ private:
         constexpr std::size_t shown = 6;
         std::string charts;
         std::size_t count = 0;
-        bool shaped = false;
+        bool shaped = false, estimated = false;
         for (const LayerView *layer : m_view.worstFirst()) {
             if (!layer->decomposition || count == shown)
                 continue;
@@ -370,15 +370,21 @@ private:
                 continue;
             ++count;
             shaped = shaped || layer->decomposition->key.scaling != ScalingKind::Identity;
+            estimated = estimated || layer->decomposition->spectrum() == SpectrumExtent::Estimated;
             charts += fmt::format("<figure><h3>{}</h3>{}</figure>\n", markup(shortLayerName(layer->site->name), 60), chart);
         }
         if (charts.empty())
             return;
         m_html += fmt::format("<h2 class=\"page\">Singular values of the error</h2>\n<p>Of the {} with the largest errors. The faster a curve falls, the more of the error a small rank takes away; "
-                              "what lies below the noise edge is not worth rank. Each curve is relative to its first value.</p>\n", count == 1 ? "layer" : fmt::format("{} layers", count));
+                              "what lies below the noise edge is not worth rank. Each curve is relative to its first value.{}</p>\n",
+                              count == 1 ? "layer" : fmt::format("{} layers", count),
+                              estimated ? " What is dotted is estimated: the energy of the first values, however many, to within about 0.4 % of the total, "
+                                          "a single value to within about 0.7 % of the largest." : "");
         m_html += "<div class=\"key\"><span><i class=\"k-before\"></i>of the error as it is</span>";
         if (shaped)
             m_html += "<span><i class=\"k-after\"></i>as the scaling shapes it</span>";
+        if (estimated)
+            m_html += "<span><i class=\"k-estimated\"></i>estimated</span>";
         m_html += "<span><i class=\"k-kept\"></i>what the rank keeps</span><span><i class=\"k-line\"></i>noise edge (of the error as it is)</span></div>\n";
         m_html += "<div class=\"pair\">\n" + charts + "</div>\n";
     }

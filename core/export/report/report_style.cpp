@@ -39,10 +39,12 @@ svg { display: block; width: 100%; height: auto; font-family: inherit; font-size
 .in { fill: var(--ink); font-variant-numeric: tabular-nums; } .in.strong { fill: #fff; }
 .bar.before { fill: var(--before); fill-opacity: .5; } .bar.after { fill: var(--after); }
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; } .curve.before { stroke: var(--before); } .curve.after { stroke: var(--after); }
+.curve.estimated { stroke-dasharray: 2 3; }
 .kept { fill: var(--kept); } .rank { stroke: var(--ink); stroke-width: 1.5; } .noise { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; }
 .key { display: flex; flex-wrap: wrap; gap: 4px 18px; color: var(--soft); font-size: 13px; margin: 2px 0 10px; }
 .key i { display: inline-block; width: 13px; height: 13px; border-radius: 3px; margin-right: 6px; vertical-align: -2px; }
 .key .k-before { background: var(--before); } .key .k-bar { background: var(--before); opacity: .5; } .key .k-after { background: var(--after); } .key .k-kept { background: var(--kept); border: 1px solid var(--after); }
+.key .k-estimated { height: 0; border-top: 2px dotted var(--soft); border-radius: 0; vertical-align: 4px; width: 20px; }
 .key .k-line { height: 0; border-top: 2px dashed var(--soft); border-radius: 0; vertical-align: 4px; width: 20px; }
 .ramp { flex: 0 1 170px; height: 12px; align-self: center; border-radius: 3px; background: linear-gradient(90deg, color-mix(in srgb, var(--heat) 6%, var(--page)), var(--heat)); }
 .table { overflow-x: auto; margin: 4px 0 8px; }

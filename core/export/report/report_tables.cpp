@@ -13,7 +13,7 @@ std::string layersCsv(const ReportView &view)
                     "correction_size [B]", "errors_are", "weight_energy", "weight_error_energy", "corrected_weight_error_energy", "relative_weight_error",
                     "relative_corrected_weight_error", "output_energy [per token]", "output_error_energy [per token]",
                     "corrected_output_error_energy [per token]", "relative_output_error", "relative_corrected_output_error", "largest_singular_value_shaped",
-                    "largest_singular_value", "noise_edge", "singular_values_above_noise_edge", "moved_by_a_token [bit]", "multiply_accumulates [per token]",
+                    "largest_singular_value", "noise_edge", "singular_values_above_noise_edge", "singular_values_are", "noise_edge_is", "moved_by_a_token [bit]", "multiply_accumulates [per token]",
                     "relative_area", "area_is"});
     for (const LayerView &layer : view.layers) {
         const LinearSite &site = *layer.site;
@@ -52,6 +52,11 @@ std::string layersCsv(const ReportView &view)
         } else {
             table.nothing().nothing();
         }
+        table.text(record ? toString(record->spectrum()) : "");
+        if (record && record->sigmaUnscaled.size() == std::min(record->in, record->out))
+            table.text(record->sigmaUnscaledExact == record->sigmaUnscaled.size() ? "computed" : "estimated");
+        else
+            table.nothing();
         const LayerCost &cost = view.cost.layers[static_cast<std::size_t>(&layer - view.layers.data())];
         table.number(cost.movedBits(1)).number(cost.macs()).number(cost.area()).text(toString(cost.basis()));
         table.endRow();

@@ -38,7 +38,8 @@ attributes of /              model, architecture, fingerprint (of the checkpoint
   scale, zero                float32, one for each block_shape rows and columns of code_shape; zero only where the format has it
   exception_index, _value    elements (flat) that the formula below does not give; only if there are any
   A (in, rank), B (rank, out), bias    float32, as their formats keep them
-  spectrum/sigma             singular values of the shaped error; sigma_unscaled: of W - W_q itself; *_captured: energy per direction
+  spectrum/sigma             singular values of the shaped error; sigma_unscaled: of W - W_q itself; *_captured: energy per direction.
+                             Attributes sigma_exact, sigma_unscaled_exact: so many are computed, from the first; the others are estimates
 /inputs/NAME                 what calibration saw of the input that the layers with this attribute `input` read, float64
 
 import h5py, numpy as np
@@ -224,7 +225,9 @@ private:
         if (!record)
             return;
         const std::string spectrum = path + "/spectrum";
-        m_file.attribute(spectrum, "complete", record->spectrumComplete);
+        m_file.attribute(spectrum, "complete", record->spectrum() == SpectrumExtent::Whole);
+        m_file.attribute(spectrum, "sigma_exact", std::int64_t(record->sigmaExact));
+        m_file.attribute(spectrum, "sigma_unscaled_exact", std::int64_t(record->sigmaUnscaledExact));
         m_file.attribute(spectrum, "weight_energy", record->weightEnergy);
         m_file.attribute(spectrum, "weight_error", record->weightError);
         m_file.attribute(spectrum, "shaped_error", record->totalEnergy);
