@@ -27,7 +27,7 @@ constexpr Entry entries[] = {
     {Term::OutputErrorCorrected, "Output error, corrected", "The same after adding the correction A·B at the chosen rank."},
     {Term::ErrorShare, "Share of error", "This layer's part of the summed squared output error of all layers, after correction."},
     {Term::Spectrum, "Spectrum", "Singular values of the quantization error. A steep start means that a small rank removes much of it."},
-    {Term::EstimatedSpectrum, "Estimated singular values", "The dotted part is estimated from random products instead of computed: the energy of the first values, however many, is off by about 0.4 % of the total at most, a single value by about 0.7 % of the largest."},
+    {Term::EstimatedSpectrum, "Estimated singular values", "The dotted part is estimated from random products instead of computed: the energy of the first values, however many, is off by about 0.4 % of the total at most, a single value by about 1 % of the largest."},
     {Term::NoiseEdge, "Noise edge", "Largest singular value that pure rounding noise of the same size would show (Marchenko-Pastur). Components below it are not worth rank."},
     {Term::CapturedEnergy, "Captured energy", "Share of the squared, weighted error that the chosen rank removes."},
     {Term::FactorFormat, "Factor format", "Number format of the correction's matrices A and B."},

@@ -379,7 +379,7 @@ private:
                               "what lies below the noise edge is not worth rank. Each curve is relative to its first value.{}</p>\n",
                               count == 1 ? "layer" : fmt::format("{} layers", count),
                               estimated ? " What is dotted is estimated: the energy of the first values, however many, to within about 0.4 % of the total, "
-                                          "a single value to within about 0.7 % of the largest." : "");
+                                          "a single value to within about 1 % of the largest." : "");
         m_html += "<div class=\"key\"><span><i class=\"k-before\"></i>of the error as it is</span>";
         if (shaped)
             m_html += "<span><i class=\"k-after\"></i>as the scaling shapes it</span>";
