@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/model/layers.h"
@@ -78,20 +79,26 @@ LoadedBlock::LoadedBlock(const ModelConfig &config, const ModelWeights &weights,
       m_changesAttention(hooks.changesAttention(layer))
 {
     const std::vector<LinearSite> &sites = weights.layout().blocks[static_cast<std::size_t>(layer)].linears;
-    std::vector<Matrix> values(sites.size());
-    std::vector<Vector> biases(sites.size());
-    parallelFor(context, static_cast<Index>(sites.size()), 1, [&](Index i, Index) {
-        const auto place = static_cast<std::size_t>(i);
-        values[place] = weights.weight(sites[place], context);
-        biases[place] = weights.bias(sites[place]);
-    });
+    // Weights that are read, but not yet laid out: as many as there are threads to read them.
+    const std::size_t atOnce = context.pool ? context.pool->threads() : 1;
     m_linears.reserve(sites.size());
-    for (std::size_t i = 0; i < sites.size(); ++i) {
-        context.checkStop();
-        m_linears.emplace_back(sites[i], std::move(values[i]), std::move(biases[i]), observed(sites[i]), hooks,
-                               precision, context);
-        m_bytes += static_cast<std::uint64_t>(sites[i].in) * static_cast<std::uint64_t>(sites[i].out)
-                   * (m_linears.back().isNarrow() ? sizeof(std::uint16_t) : sizeof(float));
+    for (std::size_t begin = 0; begin < sites.size(); begin += atOnce) {
+        const std::size_t count = std::min(atOnce, sites.size() - begin);
+        std::vector<Matrix> values(count);
+        std::vector<Vector> biases(count);
+        parallelFor(context, static_cast<Index>(count), 1, [&](Index i, Index) {
+            const auto place = static_cast<std::size_t>(i);
+            values[place] = weights.weight(sites[begin + place], context);
+            biases[place] = weights.bias(sites[begin + place]);
+        });
+        for (std::size_t i = 0; i < count; ++i) {
+            context.checkStop();
+            const LinearSite &site = sites[begin + i];
+            m_linears.emplace_back(site, std::exchange(values[i], Matrix()), std::move(biases[i]), observed(site), hooks, precision,
+                                   context);
+            m_bytes += static_cast<std::uint64_t>(site.in) * static_cast<std::uint64_t>(site.out)
+                       * (m_linears.back().isNarrow() ? sizeof(std::uint16_t) : sizeof(float));
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/large_pages.h"
 
 namespace lqer {
 
@@ -20,7 +21,7 @@ namespace {
 
 std::string inTensor(const std::string &name) { return fmt::format("tensor '{}'", name); }
 
-constexpr std::int64_t pieceElements = 1 << 20;  // that are read at a time
+constexpr std::int64_t pieceElements = 1 << 17;  // that are read at a time: stored and as float they stay in the cache
 
 bool isReadable(DType dtype)
 {
@@ -207,7 +208,7 @@ Matrix ModelWeights::matrix(const std::string &name, const TaskContext &context)
 {
     const Shape &shape = m_checkpoint->find(name)->shape;
     LQER_ASSERT(shape.size() == 2);
-    Matrix values(shape[0], shape[1]);
+    Matrix values = onLargePages(Matrix(shape[0], shape[1]));
     readValues(name, {values.data(), static_cast<std::size_t>(values.size())}, context);
     return values;
 }

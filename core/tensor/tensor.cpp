@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/processor.h"
 #include "core/tensor/half.h"
 
 namespace lqer {
@@ -227,14 +228,19 @@ MatrixF64 Tensor::toMatrixF64() const { return asMatrix<MatrixF64>(*this); }
 
 std::size_t countNonFinite(std::span<const float> values, std::size_t *firstIndex)
 {
+    const auto nonFinite = [](float v) { return (std::bit_cast<std::uint32_t>(v) & 0x7F800000U) == 0x7F800000U; };
     std::size_t count = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        if ((std::bit_cast<std::uint32_t>(values[i]) & 0x7F800000U) == 0x7F800000U) {
-            if (count == 0 && firstIndex)
-                *firstIndex = i;
-            ++count;
+    forProcessor([&count, nonFinite, v = values.data(), size = values.size()] {
+        constexpr std::size_t piece = 1 << 16;  // whose count fits the narrow type
+        for (std::size_t begin = 0; begin < size; begin += piece) {
+            std::uint32_t found = 0;
+            for (std::size_t i = begin; i < std::min(size, begin + piece); ++i)
+                found += nonFinite(v[i]) ? 1 : 0;
+            count += found;
         }
-    }
+    });
+    if (count > 0 && firstIndex)
+        *firstIndex = static_cast<std::size_t>(std::find_if(values.begin(), values.end(), nonFinite) - values.begin());
     return count;
 }
 

@@ -194,6 +194,10 @@ void TestTensor::nonFiniteValuesAreCounted()
     QCOMPARE(first, 2U);
     QCOMPARE(countNonFinite(std::span(values).first(2), &first), 0U);
     QCOMPARE(countNonFinite({}), 0U);
+    std::vector<float> many(200'000, infinity);
+    std::fill_n(many.begin(), 70'001, 1.0F);
+    QCOMPARE(countNonFinite(many, &first), 129'999U);
+    QCOMPARE(first, 70'001U);
 }
 
 QTEST_GUILESS_MAIN(TestTensor)
