@@ -66,16 +66,18 @@ void Report::finish() const
         fmt::print("{}\n", m_rows.dump(1));
 }
 
+double threadClock()
+{
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 double threadSeconds(const std::function<void()> &work)
 {
-    const auto now = [] {
-        timespec time{};
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-        return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-    };
-    const double begin = now();
+    const double begin = threadClock();
     work();
-    return now() - begin;
+    return threadClock() - begin;
 }
 
 double wallSeconds(const std::function<void()> &work)

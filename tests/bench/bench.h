@@ -52,7 +52,9 @@ struct Benchmark {
 };
 const std::vector<Benchmark> &allBenchmarks();
 
-// Seconds of processor time of the calling thread: other processes and threads do not count.
+// Seconds of processor time that the calling thread has had: other processes and threads do not count.
+double threadClock();
+// The same of one piece of work.
 double threadSeconds(const std::function<void()> &work);
 // Seconds by the clock.
 double wallSeconds(const std::function<void()> &work);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // lqer_bench_memory [FOLDER [LAYERS [HIDDEN [INTERMEDIATE [LIMIT_MB]]]]]: makes up a LLaMA checkpoint larger than a limit of memory,
-// calibrates and decomposes it under that limit and prints the peak resident size of each stage beside what one decoder layer needs.
+// calibrates, decomposes and evaluates it under that limit and prints the peak resident size of each stage beside what one decoder layer needs.
 // RLIMIT_DATA stops what runs away; it counts reserved space, touched or not, so it lies above the limit by what OpenBLAS reserves.
 // Exit code 1 if a peak is above the limit or above 1.1 times the prediction.
 #include <cstdio>
@@ -98,6 +98,16 @@ int measure(const std::string &folder, const test::RandomLlama &shape, std::uint
         const Stopwatch watch;
         engine.decompose(*model, *project, recipe, options, context);
         stages.report(std::string("decompose ").append(toString(scaling)).c_str(), before, estimate, watch.seconds());
+        if (scaling != ScalingKind::Exact)
+            continue;
+        recipe.defaults.activation = FormatSpec::parse("mxint8");
+        const EvaluateOptions evaluation;
+        const MemoryEstimate evaluating = engine.estimateEvaluation(*model, &recipe, windows, evaluation);
+        before = residentMemory();
+        test::resetPeak();
+        const Stopwatch another;
+        engine.evaluate(*model, *project, recipe, windows, evaluation, context);
+        stages.report("evaluate", before, evaluating, another.seconds());
     }
     return stages.good ? 0 : 1;
 }

@@ -2,13 +2,23 @@
 #include <filesystem>
 #include <fstream>
 #include <utility>
+#include <vector>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "core/base/text.h"
 #include "core/engine/engine.h"
 #include "core/engine/engine_state.h"
+#include "core/engine/memory_estimate.h"
+#include "core/io/checkpoint.h"
 #include "core/io/json.h"
+#include "core/linalg/bf16_weight.h"
+#include "core/model/transformer.h"
 #include "tests/bench/bench.h"
+#include "tests/support/process_memory.h"
+#include "tests/support/random_llama.h"
 
 namespace lqer::bench {
 
@@ -126,10 +136,81 @@ void fill(Project &project, const LoadedModel &model, const QuantizationRecipe &
     project.save();
 }
 
+// Takes the files of a folder out of the system's cache; where it will not, they stay warm.
+void evict(const std::string &folder)
+{
+    for (const auto &entry : std::filesystem::directory_iterator(folder))
+        if (const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC); file >= 0) {
+            fdatasync(file);
+            posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+            close(file);
+        }
+}
+
+void readFiles(const std::string &folder)
+{
+    std::vector<char> piece(8U << 20U);
+    for (const auto &entry : std::filesystem::directory_iterator(folder)) {
+        std::ifstream file(entry.path(), std::ios::binary);
+        while (file.read(piece.data(), static_cast<std::streamsize>(piece.size()))) {
+        }
+    }
+}
+
+// The weights of one decoder layer of 7 B, on their way to products.
+void benchReading(Report &report, const Options &options)
+{
+    const std::string folder = options.scratch + "/block7b";
+    const test::RandomLlama shape{.layers = 1, .hidden = 4096, .intermediate = 11008, .heads = 32, .kvHeads = 32, .vocabulary = 1000, .positions = 128};
+    if (!std::filesystem::exists(folder + "/config.json"))
+        test::writeRandomLlama(folder, shape);
+    const auto checkpoint = std::make_shared<const Checkpoint>(folder);
+    const Transformer model(checkpoint);
+    double gigabytes = 0;
+    for (const LinearSite &site : model.linearSites())
+        gigabytes += 2e-9 * static_cast<double>(site.in * site.out);
+    const auto read = [&] {
+        for (const LinearSite &site : model.linearSites())
+            model.readWeight(site);
+    };
+    const auto readThenConvert = [&] {
+        for (const LinearSite &site : model.linearSites()) {
+            const Tensor stored = checkpoint->read(site.weightTensor);
+            Matrix values(site.out, site.in);
+            stored.copyTo(std::span(values.data(), static_cast<std::size_t>(values.size())));
+        }
+    };
+    const Pair warm = alternate(3, read, readThenConvert);
+    report.add({"a block of 7 B, bf16 to floats, file in the cache", "GB/s", gigabytes / warm.ours, "whole tensors, then converted", gigabytes / warm.baseline,
+                0, fmt::format("of bf16, checked for NaN; {:.2f} GB", gigabytes)});
+    evict(folder);
+    const double cold = wallSeconds(read);
+    evict(folder);
+    report.add({"the same, file not in the cache", "GB/s", gigabytes / cold, "its bytes alone, in pieces of 8 MB", gigabytes / wallSeconds([&] { readFiles(folder); }),
+                1, "by the clock"});
+    const TokenWindows one = test::randomWindows(shape, 1, 1, 1);
+    ForwardHooks none;
+    for (const Precision precision : {Precision::Float32, Precision::BFloat16}) {
+        if (precision == Precision::BFloat16 && !Bf16Weight::isSupported())
+            continue;
+        Transformer::ForwardOptions forward;
+        forward.precision = precision;
+        forward.blocks = 1;
+        const auto load = [&] { model.forward(one.windows, none, forward, {}, {}); };
+        const double seconds = best(2, load);
+        const std::uint64_t before = residentMemory();
+        test::resetPeak();
+        load();
+        report.add({fmt::format("loading it for products in {}, one token through it", toString(precision)), "GB/s", gigabytes / seconds, "", 0, 0,
+                    fmt::format("peak {} above what was held", formatBytes(static_cast<double>(test::peakMemory() - before)))});
+    }
+}
+
 }  // namespace
 
 void benchStart(Report &report, const Options &options)
 {
+    benchReading(report, options);
     const std::string folder = options.scratch + "/sparse7b", projectFolder = options.scratch + "/sparse7b.lqer";
     if (!std::filesystem::exists(folder + "/config.json"))
         writeSparseCheckpoint(folder);

@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -104,7 +105,11 @@ double llamaBenchRate(const Options &options, const LlamaRun &run, int threads)
         writeGguf(run.folder, run.type, model);
     if (threads > 1) {
         const Json answer = parseJson(runLlamaBench(options, model, run, threads, run.repetitions).output, options.llamaBench);
-        return JsonReader(answer, options.llamaBench).at(0)["avg_ts"].number();
+        const JsonReader samples = JsonReader(answer, options.llamaBench).at(0)["samples_ts"];
+        double most = 0;
+        for (std::size_t i = 0; i < samples.size(); ++i)
+            most = std::max(most, samples.at(i).number());
+        return most;
     }
     const double one = runLlamaBench(options, model, run, 1, 1).seconds;
     const double all = runLlamaBench(options, model, run, 1, 1 + run.repetitions).seconds;

@@ -16,7 +16,8 @@ struct LlamaRun {
     int repetitions = 3;
 };
 // Tokens per second of llama.cpp's llama-bench (Options::llamaBench) on a GGUF file that is made from the checkpoint if it is not there
-// yet. One thread: of processor time, without loading and warm-up (the difference of two runs). More: by the clock, as it says itself.
+// yet. One thread: of processor time, without loading and warm-up (the difference of two runs). More: by the clock, the best
+// repetition, as it says itself.
 double llamaBenchRate(const Options &options, const LlamaRun &run, int threads);
 
 }  // namespace lqer::bench
