@@ -43,9 +43,6 @@ public:
     Matrix tableRows(const std::string &name, const Tensor &table, const std::vector<std::int64_t> &rows) const;
 
 private:
-    template <typename Use>
-    void forPieces(const std::string &name, const Use &use) const;
-    void readFloats(const std::string &name, std::span<float> values) const;
     std::vector<std::string> wholeTensors() const;
     std::string storedName(const std::string &name) const;
     void bindTrunk();
