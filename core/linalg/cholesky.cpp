@@ -19,7 +19,8 @@ constexpr Index block = 96;             // columns after which the rest of the m
 constexpr Index tile = 512;             // rows of it that are one piece of work
 constexpr Index elementsAtOnce = 8192;  // of a column
 
-// Exchanges rows and columns i < j of a symmetric matrix known by its lower triangle, and what the columns before i hold of its factor.
+// Exchanges rows and columns i < j of a symmetric matrix known by its lower triangle, and what the columns before i hold of its
+// factor.
 void exchange(MatrixF64 &matrix, Index i, Index j)
 {
     const Index n = matrix.rows();
@@ -42,7 +43,8 @@ MatrixF64 semidefiniteFactor(MatrixF64 matrix, const TaskContext &context)
     const int stride = blasInt(n);
     std::vector<Index> place(static_cast<std::size_t>(n));  // of a row in the matrix as given
     std::iota(place.begin(), place.end(), Index(0));
-    const double floor = n > 0 ? static_cast<double>(n) * std::numeric_limits<double>::epsilon() * std::max(0.0, matrix.diagonal().maxCoeff()) : 0;
+    const double floor =
+        n > 0 ? static_cast<double>(n) * std::numeric_limits<double>::epsilon() * std::max(0.0, matrix.diagonal().maxCoeff()) : 0;
     VectorF64 left = matrix.diagonal();  // of the diagonal, once the columns so far are taken away
     MatrixF64 panel(std::min(block, n), n);
     Index rank = 0;
@@ -69,8 +71,8 @@ MatrixF64 semidefiniteFactor(MatrixF64 matrix, const TaskContext &context)
                 for (Index i = from; i < from + count; ++i)
                     column[i] = matrix(i, rank);
                 if (known > 0)
-                    cblas_dgemv(CblasRowMajor, CblasTrans, blasInt(known), blasInt(count), -1.0, &panel(0, from), stride, &panel(0, rank), stride, 1.0,
-                                column + from, 1);
+                    cblas_dgemv(CblasRowMajor, CblasTrans, blasInt(known), blasInt(count), -1.0, &panel(0, from), stride,
+                                &panel(0, rank), stride, 1.0, column + from, 1);
                 for (Index i = from; i < from + count; ++i) {
                     column[i] /= root;
                     left[i] -= column[i] * column[i];
@@ -80,13 +82,14 @@ MatrixF64 semidefiniteFactor(MatrixF64 matrix, const TaskContext &context)
         const Index width = rank - begin;
         parallelFor(context, n - begin, tile, [&](Index first, Index last) {
             for (Index i = begin + first; i < begin + last; ++i)
-                matrix.row(i).segment(begin, std::min(width, i - begin + 1)) = panel.col(i).head(std::min(width, i - begin + 1)).transpose();
+                matrix.row(i).segment(begin, std::min(width, i - begin + 1)) =
+                    panel.col(i).head(std::min(width, i - begin + 1)).transpose();
         });
         if (!more)
             break;
         parallelFor(context, n - rank, tile, [&](Index first, Index last) {
-            cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blasInt(last - first), blasInt(last), blasInt(width), -1.0, &panel(0, rank + first), stride,
-                        &panel(0, rank), stride, 1.0, &matrix(rank + first, rank), stride);
+            cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blasInt(last - first), blasInt(last), blasInt(width), -1.0,
+                        &panel(0, rank + first), stride, &panel(0, rank), stride, 1.0, &matrix(rank + first, rank), stride);
         });
     }
     MatrixF64 factor = MatrixF64::Zero(n, rank);

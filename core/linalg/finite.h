@@ -17,8 +17,8 @@ inline void checkFinite(const ConstMatrixF64Ref &matrix, std::string_view what)
     for (Index row = 0; row < matrix.rows(); ++row)
         for (Index column = 0; column < matrix.cols(); ++column)
             if (!std::isfinite(matrix(row, column)))
-                throw Error(ErrorCode::Numeric, fmt::format("{} of a {}x{} matrix: element ({}, {}) is {}", what, matrix.rows(), matrix.cols(), row, column,
-                                                            matrix(row, column)));
+                throw Error(ErrorCode::Numeric, fmt::format("{} of a {}x{} matrix: element ({}, {}) is {}", what, matrix.rows(),
+                                                            matrix.cols(), row, column, matrix(row, column)));
 }
 
 }  // namespace lqer

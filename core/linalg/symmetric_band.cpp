@@ -106,7 +106,8 @@ private:
         reflect(sweep, next, column);
         if (length == 1)
             return;
-        cblas_dgemv(CblasColMajor, CblasTrans, rows, length - 1, 1.0, block + stride, stride, sweep.v.data(), 1, 0.0, work.data(), 1);
+        cblas_dgemv(CblasColMajor, CblasTrans, rows, length - 1, 1.0, block + stride, stride, sweep.v.data(), 1, 0.0, work.data(),
+                    1);
         cblas_dger(CblasColMajor, rows, length - 1, -sweep.tau, sweep.v.data(), 1, work.data(), 1, block + stride, stride);
     }
 
@@ -154,11 +155,11 @@ MatrixF64 reducedToBand(MatrixF64 a, Index width, const TaskContext &context)
         forTiles([&](Index first, Index last) {
             const int rows = blasInt(last - first), vectors = blasInt(count);
             double *to = &p(first - next, 0);
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, vectors, blasInt(last - next), 1.0, &a(first, next), stride, x.data(), vectors, 0.0,
-                        to, vectors);
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, vectors, blasInt(last - next), 1.0, &a(first, next),
+                        stride, x.data(), vectors, 0.0, to, vectors);
             if (last < n)
-                cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, vectors, blasInt(n - last), 1.0, &a(last, first), stride, &x(last - next, 0),
-                            vectors, 1.0, to, vectors);
+                cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, vectors, blasInt(n - last), 1.0, &a(last, first),
+                            stride, &x(last - next, 0), vectors, 1.0, to, vectors);
         });
         multiply(q.v, p, vp, context);
         multiply(q.tTransposed, vp, s, context);
@@ -169,8 +170,9 @@ MatrixF64 reducedToBand(MatrixF64 a, Index width, const TaskContext &context)
         multiply(v, s, x, context);
         left.rightCols(count) = right.leftCols(count) = p + x;
         forTiles([&](Index first, Index last) {
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blasInt(last - first), blasInt(last - next), blasInt(2 * count), -1.0,
-                        &left(first - next, 0), blasInt(2 * count), right.data(), blasInt(2 * count), 1.0, &a(first, next), stride);
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blasInt(last - first), blasInt(last - next), blasInt(2 * count),
+                        -1.0, &left(first - next, 0), blasInt(2 * count), right.data(), blasInt(2 * count), 1.0, &a(first, next),
+                        stride);
         });
     }
     return band;

@@ -20,8 +20,8 @@ constexpr Index block = 32;  // columns after which the rest of the matrix is br
 constexpr Index tile = 512;  // columns of it that are one piece of work
 constexpr Index vectorsAtOnce = 256;
 
-// Eigenvalues of rows [begin, end) of a tridiagonal matrix into d. e2: squares of what is below the diagonal, not small against their
-// neighbours. One of them after the other at the beginning, from the end where the larger elements are.
+// Eigenvalues of rows [begin, end) of a tridiagonal matrix into d. e2: squares of what is below the diagonal, not small against
+// their neighbours. One of them after the other at the beginning, from the end where the larger elements are.
 void iterate(VectorF64 &d, VectorF64 &e2, Index begin, Index end, const TaskContext &context)
 {
     constexpr double epsilon = std::numeric_limits<double>::epsilon() / 2;
@@ -41,7 +41,8 @@ void iterate(VectorF64 &d, VectorF64 &e2, Index begin, Index end, const TaskCont
         }
         context.checkStop();
         if (left-- == 0)
-            throw Error(ErrorCode::Numeric, fmt::format("eigenvalues of a tridiagonal matrix of order {} did not converge", end - begin));
+            throw Error(ErrorCode::Numeric,
+                        fmt::format("eigenvalues of a tridiagonal matrix of order {} did not converge", end - begin));
         // Wilkinson's shift, then rotations from the last row up.
         const double root = std::sqrt(e2[first]);
         const double half = (d[first + 1] - d[first]) / (2 * root);
@@ -106,8 +107,10 @@ Tridiagonal reduceToTridiagonal(MatrixF64 &symmetric, const TaskContext &context
             const int known = blasInt(j), length = blasInt(n - next);
             double *v = a(next, column), *y = w(next, j);
             if (j > 0) {
-                cblas_dgemv(CblasColMajor, CblasNoTrans, length + 1, known, -1.0, a(column, begin), stride, w(column, 0), stride, 1.0, a(column, column), 1);
-                cblas_dgemv(CblasColMajor, CblasNoTrans, length + 1, known, -1.0, w(column, 0), stride, a(column, begin), stride, 1.0, a(column, column), 1);
+                cblas_dgemv(CblasColMajor, CblasNoTrans, length + 1, known, -1.0, a(column, begin), stride, w(column, 0), stride,
+                            1.0, a(column, column), 1);
+                cblas_dgemv(CblasColMajor, CblasNoTrans, length + 1, known, -1.0, w(column, 0), stride, a(column, begin), stride,
+                            1.0, a(column, column), 1);
             }
             t.diagonal[column] = *a(column, column);
             LAPACKE_dlarfg(length, v, v + 1, 1, &t.tau[column]);
@@ -116,7 +119,8 @@ Tridiagonal reduceToTridiagonal(MatrixF64 &symmetric, const TaskContext &context
             cblas_dsymv(CblasColMajor, CblasLower, length, 1.0, a(next, next), stride, v, 1, 0.0, y, 1);
             if (j > 0) {
                 cblas_dgemv(CblasColMajor, CblasTrans, length, known, 1.0, w(next, 0), stride, v, 1, 0.0, inside.data(), 1);
-                cblas_dgemv(CblasColMajor, CblasNoTrans, length, known, -1.0, a(next, begin), stride, inside.data(), 1, 1.0, y, 1);
+                cblas_dgemv(CblasColMajor, CblasNoTrans, length, known, -1.0, a(next, begin), stride, inside.data(), 1, 1.0, y,
+                            1);
                 cblas_dgemv(CblasColMajor, CblasTrans, length, known, 1.0, a(next, begin), stride, v, 1, 0.0, inside.data(), 1);
                 cblas_dgemv(CblasColMajor, CblasNoTrans, length, known, -1.0, w(next, 0), stride, inside.data(), 1, 1.0, y, 1);
             }
@@ -126,10 +130,10 @@ Tridiagonal reduceToTridiagonal(MatrixF64 &symmetric, const TaskContext &context
         parallelFor(context, n - end, tile, [&](Index first, Index last) {
             const Index from = end + first;
             const int rows = blasInt(n - from), columns = blasInt(last - first), known = blasInt(width);
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, rows, columns, known, -1.0, a(from, begin), stride, w(from, 0), stride, 1.0, a(from, from),
-                        stride);
-            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, rows, columns, known, -1.0, w(from, 0), stride, a(from, begin), stride, 1.0, a(from, from),
-                        stride);
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, rows, columns, known, -1.0, a(from, begin), stride, w(from, 0),
+                        stride, 1.0, a(from, from), stride);
+            cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, rows, columns, known, -1.0, w(from, 0), stride, a(from, begin),
+                        stride, 1.0, a(from, from), stride);
         });
     }
     if (n > 0)
@@ -141,10 +145,11 @@ void applyReflections(const MatrixF64 &reduced, const VectorF64 &tau, MatrixF64 
 {
     const int order = blasInt(reduced.rows());
     parallelFor(context, rows.rows(), vectorsAtOnce, [&](Index begin, Index end) {
-        const lapack_int info = LAPACKE_dormtr(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, blasInt(end - begin), reduced.data(), order, tau.data(),
-                                               rows.data() + begin * reduced.rows(), order);
+        const lapack_int info = LAPACKE_dormtr(LAPACK_COL_MAJOR, 'L', 'L', 'N', order, blasInt(end - begin), reduced.data(),
+                                               order, tau.data(), rows.data() + begin * reduced.rows(), order);
         if (info != 0)
-            throw Error(ErrorCode::Memory, fmt::format("{} vectors of a matrix of order {}: LAPACK gave up (info {})", end - begin, order, info));
+            throw Error(ErrorCode::Memory,
+                        fmt::format("{} vectors of a matrix of order {}: LAPACK gave up (info {})", end - begin, order, info));
     });
 }
 

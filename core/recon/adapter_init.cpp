@@ -27,7 +27,8 @@ DecompositionOptions optionsFor(Index rank)
 }
 
 // The leading part of W - base, and what is left of it.
-ErrorDecomposition leadingError(const ConstMatrixRef &weight, const Matrix &base, Index rank, const Scaling &scaling, const TaskContext &context)
+ErrorDecomposition leadingError(const ConstMatrixRef &weight, const Matrix &base, Index rank, const Scaling &scaling,
+                                const TaskContext &context)
 {
     if (rank < 1 || rank > std::min(weight.rows(), weight.cols()))
         throw Error(ErrorCode::Argument, fmt::format("adapter rank {} is not in 1 ... {}, the smaller side of a {}x{} weight",
@@ -45,7 +46,8 @@ double remainingError(const ConstMatrixRef &weight, const AdapterInit &init, Mat
 
 }  // namespace
 
-AdapterInit initLoftq(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, int iterations, const TaskContext &context)
+AdapterInit initLoftq(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, int iterations,
+                      const TaskContext &context)
 {
     if (iterations < 1)
         throw Error(ErrorCode::Argument, fmt::format("LoftQ needs at least one iteration, not {}", iterations));
@@ -66,7 +68,8 @@ AdapterInit initLoftq(const ConstMatrixRef &weight, const Quantizer &quantizer, 
     return init;
 }
 
-AdapterInit initQera(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, const Scaling &scaling, const TaskContext &context)
+AdapterInit initQera(const ConstMatrixRef &weight, const Quantizer &quantizer, Index rank, const Scaling &scaling,
+                     const TaskContext &context)
 {
     AdapterInit init;
     init.base = quantized(weight, quantizer);

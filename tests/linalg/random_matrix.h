@@ -18,6 +18,12 @@ inline MatrixF64 randomMatrixF64(Index rows, Index cols, unsigned seed)
     return MatrixF64::NullaryExpr(rows, cols, [&](Index, Index) { return normal(engine); });
 }
 
+inline MatrixF64 randomSymmetric(Index order, unsigned seed)
+{
+    const MatrixF64 x = randomMatrixF64(order, order, seed);
+    return x + x.transpose();
+}
+
 inline Matrix randomMatrix(Index rows, Index cols, unsigned seed)
 {
     return randomMatrixF64(rows, cols, seed).cast<float>();

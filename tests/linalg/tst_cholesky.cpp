@@ -68,7 +68,8 @@ private slots:
             QVERIFY(rebuildError(factor, r) <= 1e-13);
     }
 
-    // Which is what makes the rank numerical: of what is left of the diagonal, each column takes the largest element as its pivot.
+    // Which is what makes the rank numerical: of what is left of the diagonal, each column takes the largest element as its
+    // pivot.
     void everyColumnTakesTheLargestElementThatIsLeft()
     {
         const MatrixF64 r = autocorrelation(260, 300, 2);

@@ -17,12 +17,6 @@ using namespace lqer::test;
 
 namespace {
 
-MatrixF64 symmetric(Index n, unsigned seed)
-{
-    const MatrixF64 x = randomMatrixF64(n, n, seed);
-    return x + x.transpose();
-}
-
 // As bandEigenvalues() takes it, and in full.
 MatrixF64 randomBand(Index n, Index width, unsigned seed)
 {
@@ -51,7 +45,8 @@ bool agree(const VectorF64 &found, const VectorF64 &expected)
 {
     // Rounding of both in units of the largest; at order 1030 Eigen's values are 1.6e-13 from LAPACK's, ours 1.4e-14.
     return found.size() == expected.size() && std::is_sorted(found.begin(), found.end())
-           && (found - expected).cwiseAbs().maxCoeff() <= 5e-13 * std::max(expected.cwiseAbs().maxCoeff(), std::numeric_limits<double>::min());
+           && (found - expected).cwiseAbs().maxCoeff()
+                  <= 5e-13 * std::max(expected.cwiseAbs().maxCoeff(), std::numeric_limits<double>::min());
 }
 
 }  // namespace
@@ -146,7 +141,7 @@ private slots:
     {
         QFETCH(int, order);
         QFETCH(int, width);
-        const MatrixF64 matrix = symmetric(order, 4);
+        const MatrixF64 matrix = randomSymmetric(order, 4);
         const MatrixF64 band = reducedToBand(matrix, width, {});
         QCOMPARE(band.cols(), Index(width + 1));
         QVERIFY(agree(bandEigenvalues(band, {}), eigenvaluesByEigen(matrix)));
@@ -155,14 +150,15 @@ private slots:
     void threeThreadsGiveTheSameBits()
     {
         ThreadPool three(3);
-        const MatrixF64 matrix = symmetric(1100, 5);
+        const MatrixF64 matrix = randomSymmetric(1100, 5);
         QVERIFY(reducedToBand(matrix, 32, {&three}) == reducedToBand(matrix, 32, {}));
     }
 
-    // Between two polls lies a block of the reduction, a group of sweeps, or an iteration: the square of the order at most, times a constant.
+    // Between two polls lies a block of the reduction, a group of sweeps, or an iteration: the square of the order at most, times
+    // a constant.
     void aStopEndsTheWork()
     {
-        const MatrixF64 matrix = symmetric(600, 6);
+        const MatrixF64 matrix = randomSymmetric(600, 6);
         const long reduction = pollsOf([&](const TaskContext &context) { reducedToBand(matrix, 32, context); });
         QVERIFY2(reduction >= 600 / 32, qPrintable(QString::number(reduction)));
         const MatrixF64 band = randomBand(400, 16, 7);

@@ -13,12 +13,6 @@ using namespace lqer::test;
 
 namespace {
 
-MatrixF64 symmetric(Index n, unsigned seed)
-{
-    const MatrixF64 x = randomMatrixF64(n, n, seed);
-    return x + x.transpose();
-}
-
 MatrixF64 inFull(const Tridiagonal &t)
 {
     MatrixF64 full = t.diagonal.asDiagonal();
@@ -47,7 +41,7 @@ private slots:
     void theReflectionsLeadBackToTheMatrix()
     {
         QFETCH(int, order);
-        const MatrixF64 matrix = symmetric(order, 1);
+        const MatrixF64 matrix = randomSymmetric(order, 1);
         MatrixF64 reduced = matrix;
         const Tridiagonal t = reduceToTridiagonal(reduced, {});
         MatrixF64 q = MatrixF64::Identity(order, order);
@@ -70,7 +64,7 @@ private slots:
     void threeThreadsGiveTheSameBits()
     {
         ThreadPool three(3);
-        MatrixF64 one = symmetric(1100, 4), many = one;
+        MatrixF64 one = randomSymmetric(1100, 4), many = one;
         const Tridiagonal t = reduceToTridiagonal(one, {}), u = reduceToTridiagonal(many, {&three});
         QVERIFY(t.diagonal == u.diagonal && t.below == u.below && t.tau == u.tau);
         MatrixF64 rows = randomMatrixF64(300, 1100, 5), others = rows;
@@ -82,7 +76,7 @@ private slots:
     // Between two polls lies a column, an iteration or a slice of vectors.
     void aStopEndsTheWork()
     {
-        const MatrixF64 matrix = symmetric(200, 6);
+        const MatrixF64 matrix = randomSymmetric(200, 6);
         const long reduction = pollsOf([&](const TaskContext &context) {
             MatrixF64 reduced = matrix;
             reduceToTridiagonal(reduced, context);

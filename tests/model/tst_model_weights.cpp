@@ -59,7 +59,8 @@ private slots:
         });
         ErrorCode code{};
         const std::string message = errorOf([&] { model.readHead(); }, &code);
-        const QString expected = QStringLiteral("NaN at index [%1, %2], the first of 3 values").arg(place / width).arg(place % width);
+        const QString expected =
+            QStringLiteral("NaN at index [%1, %2], the first of 3 values").arg(place / width).arg(place % width);
         QVERIFY2(message.find(expected.toStdString()) != std::string::npos, message.c_str());
         QVERIFY(code == ErrorCode::Numeric);
     }

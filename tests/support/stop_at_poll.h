@@ -8,8 +8,8 @@
 
 namespace lqer::test {
 
-// Counts how often work asks whether it may go on, and has it stopped when it asks for a certain time: what a person's click does, at a moment
-// that does not depend on speed.
+// Counts how often work asks whether it may go on, and has it stopped when it asks for a certain time: what a person's click
+// does, at a moment that does not depend on speed.
 class StopAtPoll final : public PauseGate {
 public:
     explicit StopAtPoll(long at = 0) : m_at(at) {}  // from 1; 0: never
@@ -28,8 +28,8 @@ private:
     long m_at;
 };
 
-// How often work(context) polls on one thread; -1 if it did not end as Cancelled at once when it was stopped at its first, its last and
-// some polls between.
+// How often work(context) polls on one thread; -1 if it did not end as Cancelled at once when it was stopped at its first, its
+// last and some polls between.
 template <typename Work>
 long pollsOf(const Work &work)
 {
