@@ -246,10 +246,12 @@ CorrectedLinear::CorrectedLinear(Matrix quantizedWeight, Vector bias, LowRankCor
     const bool byToken = isTokenByToken(xab, flat, out);
     const Matrix transposedB = correction.b.transpose();
     std::optional<Bf16Panels> panelsOfB;
-    if (correction.rank() > 0 && correction.rank() % 2 == 0 && ofX.integers && ofXa.bfloat16 && isPanelByPanel(xab, flat, out) && Bf16Weight::holds(transposedB))
+    if (correction.rank() > 0 && correction.rank() % 2 == 0 && ofX.integers && ofXa.bfloat16 && isPanelByPanel(xab, flat, out)
+        && Bf16Weight::holds(transposedB))
         panelsOfB.emplace(transposedB);
-    m_state.reset(new State{std::move(activation), std::move(xa), std::move(xab), Factor(std::move(quantizedWeight), ofX), std::move(bias),
-                            correction.rank(), Factor(correction.a.transpose(), ofX), Factor(transposedB, ofXa), flat, byToken, std::move(panelsOfB)});
+    m_state.reset(new State{std::move(activation), std::move(xa), std::move(xab), Factor(std::move(quantizedWeight), ofX),
+                            std::move(bias), correction.rank(), Factor(correction.a.transpose(), ofX), Factor(transposedB, ofXa),
+                            flat, byToken, std::move(panelsOfB)});
 }
 
 CorrectedLinear::~CorrectedLinear() = default;
@@ -281,7 +283,8 @@ void CorrectedLinear::apply(const LinearInput &given, MatrixRef y, const TaskCon
     for (Index begin = 0, step = s.xabByToken ? fewTokens : y.rows(); begin < y.rows(); begin += step) {
         const Index tokens = std::min(step, y.rows() - begin);
         PooledMatrix xab = pool.take(tokens, y.cols());
-        s.b.multiply(QuantizedInput(ofXa.floats().middleRows(begin, tokens), ValueFormat(FormatSpec()), s.flatActivations, pool), *xab, context);
+        const QuantizedInput some(ofXa.floats().middleRows(begin, tokens), ValueFormat(FormatSpec()), s.flatActivations, pool);
+        s.b.multiply(some, *xab, context);
         s.xab.quantize(xab->data(), s.flatActivations, *xab);
         add(y.middleRows(begin, tokens), *xab);
     }
