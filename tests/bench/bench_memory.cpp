@@ -119,13 +119,13 @@ int main(int argc, char **argv)
     const auto argument = [&](int i, std::int64_t fallback) { return argc > i ? std::strtoll(argv[i], nullptr, 10) : fallback; };
     const std::string folder = argc > 1 ? argv[1] : (std::filesystem::temp_directory_path() / "lqer_bench_memory").string();
     test::RandomLlama shape;
-    shape.layers = argument(2, 8);
+    shape.layers = argument(2, 9);
     shape.hidden = argument(3, 1088);
     shape.intermediate = argument(4, 2944);
     shape.heads = shape.kvHeads = 16;
     shape.vocabulary = 1000;
     shape.positions = 128;
-    const auto limit = static_cast<std::uint64_t>(argument(5, 220)) << 20;
+    const auto limit = static_cast<std::uint64_t>(argument(5, 240)) << 20;
     int status = 0;
     try {
         // In a process of its own, so that its memory does not count.
