@@ -95,7 +95,7 @@ void SpectrumPlot::rebuild()
         m_lines.append(addLine(plot->yAxis));
 
     std::size_t components = 0;
-    bool named = false;  // one line of the legend says what dotted ones are
+    bool named = false;  // one line of the legend says what the dotted parts are
     for (int i = 0; i < m_curves.size(); ++i) {
         const SpectrumCurve &curve = m_curves[i];
         QVector<QCPGraphData> points;
@@ -107,9 +107,9 @@ void SpectrumPlot::rebuild()
                 points.append(QCPGraphData(static_cast<double>(k + 1), value));
         }
         setLine(m_lines[i], points, curve.computed);
-        m_lines[i].computed->setName(curve.label);
+        m_lines[i].computed->setName(curve.isEstimated(0) ? tr("%1, estimated").arg(curve.label) : curve.label);
         m_lines[i].estimated->removeFromLegend();
-        if (!named && !m_lines[i].estimated->data()->isEmpty()) {
+        if (!named && !curve.isEstimated(0) && !m_lines[i].estimated->data()->isEmpty()) {
             m_lines[i].estimated->setName(tr("estimated"));
             m_lines[i].estimated->addToLegend();
             named = true;
