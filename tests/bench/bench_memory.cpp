@@ -60,6 +60,7 @@ struct Stages {
 
 int measure(const std::string &folder, const test::RandomLlama &shape, std::uint64_t limit)
 {
+    test::returnFreedBlocks();
     // One thread: OpenBLAS reserves buffers for each, and 0.3.21 hangs when it cannot get them. Measured: VmData is 275 MB above RssAnon.
     constexpr rlim_t reservedByBlas = 320ULL << 20;
     const Engine engine(EngineOptions{.threads = 1, .memoryLimit = limit});

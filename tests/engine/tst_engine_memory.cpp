@@ -3,8 +3,6 @@
 #include <QtTest>
 #include <QTemporaryDir>
 
-#include <malloc.h>
-
 #include "tests/engine/sample_work.h"
 #include "tests/support/process_memory.h"
 #include "tests/support/scratch.h"
@@ -35,11 +33,7 @@ private slots:
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
         QSKIP("a sanitizer's own memory counts");
 #endif
-#ifdef __GLIBC__
-        // Freed blocks above a bound that glibc moves up to 32 MB leave the process at once, as nearly all do at real sizes; smaller ones may
-        // stay in the heap, as its layout has it. The shapes below are small, and so is the bound.
-        mallopt(M_MMAP_THRESHOLD, 1 << 20);
-#endif
+        test::returnFreedBlocks();
         if (!test::resetPeak())
             QSKIP("the kernel does not let a process count its peak anew (/proc/self/clear_refs)");
     }
