@@ -206,6 +206,26 @@ void benchReading(Report &report, const Options &options)
     }
 }
 
+// What QERA-exact is predicted to need at its peak; tst_engine_memory and lqer_bench_memory hold predictions to what is used.
+void reportMemory(Report &report, const Engine &engine, const LoadedModel &model)
+{
+    QuantizationRecipe recipe;
+    recipe.defaults.weight = FormatSpec::parse("mxint4");
+    recipe.defaults.activation = FormatSpec::parse("mxint8");
+    recipe.defaults.scaling = ScalingKind::Exact;
+    recipe.defaults.rank = 64;
+    const TokenWindows windows = test::randomWindows({.vocabulary = vocabulary}, 128, 2048, 1);
+    const std::pair<const char *, MemoryEstimate> stages[] = {{"calibrate with R, 128 windows of 2048", engine.estimateCalibration(model, windows, {})},
+                                                              {"decompose, exact", engine.estimateDecomposition(model, recipe, {})},
+                                                              {"evaluate W4A8, 128 windows of 2048", engine.estimateEvaluation(model, &recipe, windows, {})}};
+    for (const auto &[stage, estimate] : stages) {
+        std::string parts;
+        for (const auto &[name, size] : estimate.parts)
+            parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", name, formatBytes(static_cast<double>(size)));
+        report.add({fmt::format("memory predicted for 7 B: {}", stage), "GB", 1e-9 * static_cast<double>(estimate.bytes), "", 0, 0, parts});
+    }
+}
+
 }  // namespace
 
 void benchStart(Report &report, const Options &options)
@@ -230,6 +250,7 @@ void benchStart(Report &report, const Options &options)
     {
         const auto model = engine.load(folder, engine.context());
         fill(*engine.openProject(projectFolder), *model, recipe);
+        reportMemory(report, engine, *model);
     }
     std::size_t ready = 0;
     double projectSeconds = 0, modelSeconds = 0;
