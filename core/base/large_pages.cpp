@@ -33,7 +33,8 @@ void preferLargePages(void *begin, std::size_t bytes)
 void *allocateOnLargePages(std::size_t bytes)
 {
     constexpr std::size_t line = 64;
-    void *memory = std::aligned_alloc(bytes > 2 * page ? page : line, (bytes + line - 1) / line * line);
+    const std::size_t alignment = bytes > 2 * page ? page : line;
+    void *memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
     if (!memory)
         throw std::bad_alloc();
     preferLargePages(memory, bytes);
