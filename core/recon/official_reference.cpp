@@ -41,6 +41,8 @@ OfficialFactors officialReconstruction(const ConstMatrixRef &error, const Matrix
     MatrixF64 scaled(error.cols(), error.rows());
     multiplyTransposed(scale, MatrixF64(error.cast<double>()), scaled);
     OfficialFactors factors = factorsOf(scaled, rank);
+    if (rank == 0)
+        return factors;
     const Eigen::PartialPivLU<Eigen::MatrixXd> lu(scale);
     if ((lu.matrixLU().diagonal().array() != 0.0).all()) {
         factors.a = lu.solve(Eigen::MatrixXd(factors.a));

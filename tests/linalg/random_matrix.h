@@ -39,7 +39,7 @@ inline Matrix wholeNumbers(Index rows, Index cols, unsigned seed)
 inline bool sameBits(const Matrix &a, const Matrix &b)
 {
     return a.rows() == b.rows() && a.cols() == b.cols()
-           && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(float)) == 0;
+           && (a.size() == 0 || std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(float)) == 0);
 }
 
 // Activations as transformers have them: correlated channels of log-normal size, a few of them large. (tokens, features)
