@@ -213,7 +213,7 @@ void SpectrumPanel::refresh()
     m_spectrum->setNoiseEdge(record->spectrum() == SpectrumExtent::Leading ? 0 : noiseLevel(record->sigma, record->in, record->out).edge,
                              record->spectrum() == SpectrumExtent::Estimated);
     const bool estimated = std::any_of(curves.begin(), curves.end(), [](const SpectrumCurve &curve) { return curve.computed < curve.sigma.size(); });
-    m_spectrum->setToolTip(estimated ? meaningOf(Term::Spectrum) + QLatin1Char('\n') + meaningOf(Term::EstimatedSpectrum) : meaningOf(Term::Spectrum));
+    m_spectrum->setToolTip(plainHtml(estimated ? meaningOf(Term::Spectrum) + QLatin1Char('\n') + meaningOf(Term::EstimatedSpectrum) : meaningOf(Term::Spectrum)));
     m_spectrum->setCurves(std::move(curves));
     m_residual->setMaximumRank(most);
 
