@@ -46,6 +46,15 @@ bool Studio::openAndWait(const QString &path)
     return until([this] { return session().isOpen() && !session().isOpening(); }) && idle();
 }
 
+bool Studio::openCalibrated()
+{
+    if (!openAndWait(test::demo()))
+        return false;
+    shortRuns(session());
+    session().calibrate();
+    return idle();
+}
+
 bool Studio::idle()
 {
     return until([this] { return session().jobs().active().empty(); });

@@ -23,6 +23,8 @@ struct Studio {
     // Runs the event loop until the condition holds; false after two minutes.
     static bool until(const std::function<bool()> &condition);
     bool openAndWait(const QString &folder);
+    // The demo, with short runs, calibrated and decomposed.
+    bool openCalibrated();
     // Until no job is queued or running.
     bool idle();
 

@@ -236,11 +236,8 @@ void TestStudio::everyWayToTheRankIsOneStepOfUndo()
     MainWindow &window = *studio.window;
     window.resize(1280, 800);
     window.show();
-    QVERIFY(studio.openAndWait(demo()));
+    QVERIFY(studio.openCalibrated());
     Session &session = studio.session();
-    shortRuns(session);
-    session.calibrate();
-    QVERIFY(studio.idle());
     const auto *inspector = window.findChild<InspectorPanel *>();
     auto *number = test::named<QSpinBox>(inspector, QStringLiteral("Rank"));
     auto *slider = test::named<QSlider>(inspector, QStringLiteral("Rank slider"));
@@ -371,11 +368,7 @@ void TestStudio::otherScalingsAndFormatsAreLaidOver()
     test::Studio studio(demo(), 2);
     studio.window->resize(1280, 800);
     studio.window->show();
-    QVERIFY(studio.openAndWait(demo()));
-    Session &session = studio.session();
-    shortRuns(session);
-    session.calibrate();
-    QVERIFY(studio.idle());
+    QVERIFY(studio.openCalibrated());
     auto *panel = studio.window->findChild<SpectrumPanel *>();
     const auto toggle = [&](const QString &text) {
         for (QMenu *menu : {panel->comparisons(), panel->comparisons()->findChild<QMenu *>()})
@@ -409,10 +402,7 @@ void TestStudio::thePlotMenuIsAboutThePlotThatIsSeen()
     MainWindow &window = *studio.window;
     window.resize(1280, 800);
     window.show();
-    QVERIFY(studio.openAndWait(demo()));
-    shortRuns(studio.session());
-    studio.session().calibrate();
-    QVERIFY(studio.idle());
+    QVERIFY(studio.openCalibrated());
     const auto copied = [&] {
         QGuiApplication::clipboard()->clear();
         QTest::keyClick(&window, Qt::Key_C, Qt::ControlModifier | Qt::AltModifier);

@@ -90,11 +90,8 @@ void TestStudioDialogs::exportIsCheckedWrittenAndShown()
 {
     test::Studio studio(demo(), 2);
     studio.window->show();
-    QVERIFY(studio.openAndWait(demo()));
+    QVERIFY(studio.openCalibrated());
     Session &session = studio.session();
-    shortRuns(session);
-    session.calibrate();
-    QVERIFY(studio.idle());
     QTemporaryDir place;
     QTest::keyClick(studio.window.get(), Qt::Key_E, Qt::ControlModifier);
     auto *dialog = studio.window->findChild<ExportDialog *>();
@@ -202,11 +199,8 @@ void TestStudioDialogs::tasksAreChosenRunAndCompared()
     test::Studio studio(demo(), 2);
     studio.window->resize(1280, 800);
     studio.window->show();
-    QVERIFY(studio.openAndWait(demo()));
+    QVERIFY(studio.openCalibrated());
     Session &session = studio.session();
-    shortRuns(session);
-    session.calibrate();
-    QVERIFY(studio.idle());
     QTemporaryDir data;
     writeQuestions(data, 6);
     TasksDialog *dialog = openTasks(studio);
@@ -275,11 +269,8 @@ void TestStudioDialogs::tasksThatAreStoppedLeaveNothing()
 {
     test::Studio studio(demo(), 1);
     studio.window->show();
-    QVERIFY(studio.openAndWait(demo()));
+    QVERIFY(studio.openCalibrated());
     Session &session = studio.session();
-    shortRuns(session);
-    session.calibrate();
-    QVERIFY(studio.idle());
     QTemporaryDir data;
     writeQuestions(data, 4000);  // seconds of work at least: it cannot end by itself before the click
     session.setTaskSettings({.folder = data.path(), .tasks = {QStringLiteral("arc_easy")}});
